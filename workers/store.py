@@ -1,0 +1,330 @@
+"""CandleStore: the only module that speaks MongoDB.
+
+A candle's ``_id`` is computed from its series and open time, so a repeated write lands on the same document, and the
+primary key alone serves upserts, range scans and newest-first order. A write carries the guard ``rev < mine``: a
+candle only moves forward, whoever writes, in whatever order, however often.
+
+Only operations that MongoDB 6 to 8 and FerretDB both honour; of an error only its code and index are read.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import DecimalException
+from hashlib import blake2b
+from typing import Any
+
+import pymongo
+from bson import ObjectId
+from bson.errors import BSONError
+from bson.int64 import Int64
+from pymongo import MongoClient, ReturnDocument, UpdateOne
+from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from ingest.candle import Candle, Interval, Series, State
+from workers.decimal128 import from_decimal128, to_decimal128
+from workers.errors import SeriesCollision, StoreUnavailable
+from workers.settings import Settings
+
+Document = dict[str, Any]
+
+#: One operation of the store, all its round trips included.
+TIMEOUT_SECONDS = 5.0
+#: Open times in an ``_id`` are unsigned 32-bit seconds.
+MAX_SECONDS = 2**32 - 1
+
+#: The guard did not match and the document exists: not newer, or two first inserts raced.
+_DUPLICATE_KEY = 11000
+#: How long a series is believed to be written down. The store may be restored from an older copy at any time.
+_KNOWN_SECONDS = 60.0
+
+_INTERVALS = {interval.value: interval for interval in Interval}
+_STATES = {state.value: state for state in State}
+
+
+def series_hash(series: Series) -> bytes:
+    """The 8 bytes that stand for a series: the ``_id`` of its document and the head of its candles' ids."""
+    return blake2b(series.key.encode(), digest_size=8).digest()
+
+
+def document_id(series_hash: bytes, timestamp_ms: int) -> ObjectId:
+    """The ``_id`` of the candle that opens at ``timestamp_ms`` (Unix milliseconds, 1970 to 2106).
+
+    Raises:
+        OverflowError: If the time does not fit.
+    """
+    return ObjectId(series_hash + (timestamp_ms // 1000).to_bytes(4, "big"))
+
+
+class CandleStore:
+    """Candles, series and watermarks in one database; safe for use from several threads.
+
+    Reads raise `StoreUnavailable`; a write says by its result whether it was done.
+    """
+
+    def __init__(self, client: MongoClient[Document], database: str, collection: str) -> None:
+        self._client = client
+        # A write counts when a failover cannot undo it; a read of revisions must not see what a failover can undo.
+        db = client.get_database(
+            database, write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")
+        )
+        self._candles = db[collection]
+        self._series = db["series"]
+        self._watermarks = db["watermarks"]
+        self._known: dict[Series, float] = {}
+        self._replaying = False
+
+    def write(self, candles: Sequence[Candle]) -> list[tuple[int, str]] | None:
+        """Move candles forward; a candle that is not newer than what is stored changes nothing.
+
+        Returns:
+            The candles that can never be stored, as (index, reason), all others being stored or not newer.
+            None if any of this is not known to be so: the whole of it must be repeated.
+
+        Raises:
+            SeriesCollision: If a series' hash belongs to another series.
+        """
+        refused: list[tuple[int, str]] = []
+        rows: list[tuple[ObjectId, int, Document]] = []
+        for index, candle in enumerate(candles):
+            try:
+                document = _document(candle)
+            except (BSONError, DecimalException, OverflowError, ValueError) as error:
+                refused.append((index, f"cannot be encoded for the store: {error}"))
+            else:
+                rows.append((document.pop("_id"), candle.rev, document))
+        # Unsorted concurrent bulks take the same locks in different orders and deadlock on FerretDB.
+        rows.sort(key=lambda row: row[0])
+        try:
+            with pymongo.timeout(TIMEOUT_SECONDS):
+                self._write_series({candle.series for candle in candles})
+                self._write_rows(rows)
+        except PyMongoError:
+            return None
+        return refused
+
+    def find(
+        self,
+        series: Series,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        *,
+        limit: int,
+        newest_first: bool = True,
+    ) -> list[Candle]:
+        """The candles of a series that open from ``since_ms`` to ``until_ms``, both inclusive (Unix milliseconds).
+
+        Args:
+            series: Whose candles.
+            since_ms: None: from the first.
+            until_ms: None: to the last.
+            limit: At most so many, 1 or more, counted from the side that comes first.
+            newest_first: Newest first, else oldest first.
+
+        Raises:
+            StoreUnavailable: If the store does not answer within five seconds.
+        """
+        first = 0 if since_ms is None else max(0, -(-since_ms // 1000))
+        last = MAX_SECONDS if until_ms is None else min(MAX_SECONDS, until_ms // 1000)
+        if first > last:
+            return []
+        head = series_hash(series)
+        ids = {"$gte": document_id(head, first * 1000), "$lte": document_id(head, last * 1000)}
+        order = pymongo.DESCENDING if newest_first else pymongo.ASCENDING
+        with _reads("find"):
+            # With a first batch as large as the limit the answer takes one round trip rather than two.
+            cursor = self._candles.find({"_id": ids}).sort("_id", order).limit(limit).batch_size(limit)
+            return [_candle(series, document) for document in cursor]
+
+    def series(self) -> list[Series]:
+        """Every series that has, or is about to have, a candle; in the order of their keys."""
+        with _reads("series"):
+            documents = list(self._series.find())
+        return sorted(
+            Series(each["exchange"], each["pair"], _INTERVALS[each["interval"]])
+            for each in documents
+            if each.get("interval") in _INTERVALS
+        )
+
+    def bounds(self, series: Series) -> tuple[int, int] | None:
+        """The earliest and the newest open time of a series (Unix milliseconds), None without candles."""
+        oldest = self.find(series, limit=1, newest_first=False)
+        newest = self.find(series, limit=1)
+        if not oldest or not newest:
+            return None
+        return oldest[0].timestamp, newest[0].timestamp
+
+    def ping(self) -> None:
+        """Return if the store answers.
+
+        Raises:
+            StoreUnavailable: If it does not within five seconds.
+        """
+        with _reads("ping"):
+            self._client.admin.command("ping")
+
+    def read_watermark(self, key: str) -> int | None:
+        """The offset stored under ``key``, None if there is none."""
+        with _reads("read_watermark"):
+            document = self._watermarks.find_one({"_id": key})
+        return None if document is None else int(document["offset"])
+
+    def advance_watermark(self, key: str, offset: int) -> int | None:
+        """Raise the offset under ``key`` to ``offset`` unless it is higher already.
+
+        Returns:
+            The value before, None if there was none: what tells a store that was restored from an older copy.
+        """
+        with _reads("advance_watermark"):
+            before = self._watermarks.find_one_and_update(
+                {"_id": key}, {"$max": {"offset": Int64(offset)}}, upsert=True, return_document=ReturnDocument.BEFORE
+            )
+        return None if before is None else int(before["offset"])
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _write_series(self, all_series: set[Series]) -> None:
+        now = time.monotonic()
+        unknown = {
+            series_hash(series): series for series in all_series if self._known.get(series, -_KNOWN_SECONDS) < now
+        }
+        if not unknown:
+            return
+        self._series.bulk_write(
+            [
+                UpdateOne({"_id": head}, {"$setOnInsert": _series_document(series)}, upsert=True)
+                for head, series in sorted(unknown.items())
+            ],
+            ordered=False,
+        )
+        held = {bytes(each["_id"]): each for each in self._series.find({"_id": {"$in": list(unknown)}})}
+        for head, series in unknown.items():
+            document = held.get(head, {})
+            if {name: document.get(name) for name in Series._fields} != _series_document(series):
+                raise SeriesCollision(series.key, "|".join(str(document.get(name)) for name in Series._fields))
+            self._known[series] = now + _KNOWN_SECONDS
+
+    def _write_rows(self, rows: list[tuple[ObjectId, int, Document]]) -> None:
+        """Write every row that is newer than what is stored.
+
+        While a replay runs (most rows are not newer) the revisions are read first, which is several times as fast as
+        letting the guard refuse them one by one. The guard stays: between the read and the write others may write.
+        """
+        count = len(rows)
+        if self._replaying:
+            rows = self._newer(rows)
+        refused_by_guard = self._upsert(rows)
+        # Most of these are not newer. Two first inserts of one candle may also have raced; the loser, if it is the
+        # newer one, is written now that the document exists.
+        again = self._newer(refused_by_guard)
+        self._upsert(again)
+        unchanged = count - (len(rows) - len(refused_by_guard)) - len(again)
+        self._replaying = unchanged * 2 > count
+
+    def _upsert(self, rows: list[tuple[ObjectId, int, Document]]) -> list[tuple[ObjectId, int, Document]]:
+        """Write rows under the guard and return those that it refused."""
+        if not rows:
+            return []
+        updates = [
+            UpdateOne({"_id": id_, "rev": {"$lt": Int64(rev)}}, {"$set": document}, upsert=True)
+            for id_, rev, document in rows
+        ]
+        try:
+            self._candles.bulk_write(updates, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            errors = details.get("writeErrors", [])
+            if details.get("writeConcernErrors") or any(each.get("code") != _DUPLICATE_KEY for each in errors):
+                raise
+            return [rows[each["index"]] for each in errors]
+        return []
+
+    def _newer(self, rows: list[tuple[ObjectId, int, Document]]) -> list[tuple[ObjectId, int, Document]]:
+        """Those rows whose ``rev`` is above the stored one, or that are not stored."""
+        if not rows:
+            return []
+        ids = [id_ for id_, _, _ in rows]
+        cursor = self._candles.find({"_id": {"$in": ids}}, {"rev": 1}).batch_size(len(ids) + 1)
+        held = {each["_id"]: each["rev"] for each in cursor}
+        return [row for row in rows if held.get(row[0], -1) < row[1]]
+
+
+@contextmanager
+def _reads(operation: str) -> Iterator[None]:
+    try:
+        with pymongo.timeout(TIMEOUT_SECONDS):
+            yield
+    except PyMongoError as error:
+        raise StoreUnavailable(operation, str(error)) from error
+
+
+def _series_document(series: Series) -> Document:
+    return {"exchange": series.exchange, "pair": series.pair, "interval": series.interval.value}
+
+
+def _document(candle: Candle) -> Document:
+    return {
+        "_id": document_id(series_hash(candle.series), candle.timestamp),
+        "exchange": candle.exchange,
+        "pair": candle.pair,
+        "interval": candle.interval.value,
+        "timestamp": Int64(candle.timestamp),
+        "open": to_decimal128(candle.open),
+        "high": to_decimal128(candle.high),
+        "low": to_decimal128(candle.low),
+        "close": to_decimal128(candle.close),
+        "volume": to_decimal128(candle.volume),
+        "state": candle.state.value,
+        "rev": Int64(candle.rev),
+    }
+
+
+def _candle(series: Series, document: Mapping[str, Any]) -> Candle:
+    return Candle(
+        exchange=series.exchange,
+        pair=series.pair,
+        interval=series.interval,
+        timestamp=int(document["timestamp"]),
+        open=from_decimal128(document["open"]),
+        high=from_decimal128(document["high"]),
+        low=from_decimal128(document["low"]),
+        close=from_decimal128(document["close"]),
+        volume=from_decimal128(document["volume"]),
+        state=_STATES[document["state"]],
+        rev=int(document["rev"]),
+    )
+
+
+def make_store(settings: Settings) -> CandleStore:
+    """A store at the address in ``settings``; connects on first use."""
+    client = MongoClient[Document](
+        settings.mongo_uri,
+        timeoutMS=int(TIMEOUT_SECONDS * 1000),
+        # A server that is gone is noticed within this, also between operations.
+        connectTimeoutMS=2000,
+        appname="crypto-streams",
+        connect=False,
+    )
+    return CandleStore(client, settings.mongo_db, settings.mongo_coll)
+
+
+_lock = threading.Lock()
+_store: CandleStore | None = None
+
+
+def get_store() -> CandleStore:
+    """This process's store, made on first use from the environment.
+
+    Never made at import: `MongoClient` starts threads, and a process that forks afterwards hands its children locks
+    that nobody will ever release.
+    """
+    global _store
+    with _lock:
+        if _store is None:
+            _store = make_store(Settings.from_env())
+        return _store
