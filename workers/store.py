@@ -10,7 +10,7 @@ Only operations that MongoDB 6 to 8 and FerretDB both honour; of an error only i
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from decimal import DecimalException
 from hashlib import blake2b
 from typing import Any
@@ -252,6 +252,11 @@ class CandleStore:
         cursor = self._candles.find({"_id": {"$in": ids}}, {"rev": 1}).batch_size(len(ids) + 1)
         held = {each["_id"]: each["rev"] for each in cursor}
         return [row for row in rows if held.get(row[0], -1) < row[1]]
+
+
+def deadline(seconds: float) -> AbstractContextManager[None]:
+    """Let all operations inside the block, in this thread, take so many seconds together, if that is less."""
+    return pymongo.timeout(seconds)
 
 
 @contextmanager

@@ -1,0 +1,73 @@
+"""create_app: middleware, routes, error handlers."""
+
+from typing import Any
+
+import falcon
+from falcon import CORSMiddleware
+
+from ingest.clock import Clock, SystemClock
+from web import errors
+from web.addresses import ClientAddresses
+from web.catalogue import Catalogue
+from web.feeds import FeedSource, LiveFeeds
+from web.middleware import RequestRecord, SafeHeaders
+from web.reading import GetStore
+from web.resources.base import Resource
+from web.resources.feeds import Feeds
+from web.resources.health import Health, Livez, Metrics, Readyz
+from web.resources.ohlcv import Ohlcv
+from web.resources.pairs import Pairs
+from web.resources.start import Start
+from web.settings import Settings
+from workers.store import get_store as get_process_store
+
+
+def create_app(
+    settings: Settings,
+    *,
+    get_store: GetStore = get_process_store,
+    feeds: FeedSource | None = None,
+    clock: Clock | None = None,
+) -> "falcon.App[falcon.Request, falcon.Response]":
+    """The REST application; it connects to nothing before its first request.
+
+    Args:
+        settings: Checked settings.
+        get_store: Gives the store, on first use.
+        feeds: Where feed events are; None: the live side in ``settings``.
+        clock: What tells how old data is; None: the machine's.
+    """
+    feeds = feeds or LiveFeeds(settings.live_url)
+    clock = clock or SystemClock()
+    configured = Catalogue(settings.configured)
+    app = falcon.App(middleware=_middleware(settings))
+    app.resp_options.xml_error_serialization = False
+    # Otherwise "from=" would vanish and everything be returned.
+    app.req_options.keep_blank_qs_values = True
+    app.req_options.auto_parse_qs_csv = False
+    errors.install(app)
+    routes: dict[str, Resource] = {
+        "/": Start(settings),
+        "/api/ohlcv": Ohlcv(get_store, configured),
+        "/api/pairs": Pairs(get_store, configured),
+        "/api/feeds": Feeds(feeds, clock),
+        "/livez": Livez(),
+        "/readyz": Readyz(get_store, feeds),
+        "/health": Health(get_store, feeds, clock, settings),
+        "/metrics": Metrics(),
+    }
+    for path, resource in routes.items():
+        app.add_route(path, resource)
+    return app
+
+
+def _middleware(settings: Settings) -> list[Any]:
+    anyone = settings.cors_origins == ("*",)
+    return [
+        # First in, last out: it measures what all the others do.
+        RequestRecord(ClientAddresses(settings.trusted_proxies)),
+        CORSMiddleware(
+            "*" if anyone else settings.cors_origins, expose_headers=["Link", "Retry-After", "X-Request-Id"]
+        ),
+        SafeHeaders(restricted_origins=not anyone),
+    ]

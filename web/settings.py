@@ -1,0 +1,69 @@
+"""The settings that the REST and WebSocket servers read, beside those of ingest and the workers."""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+import workers.settings
+from ingest.settings import Port, split_list
+
+_ORIGIN = re.compile(r"\Ahttps?://[^\s/,*]+\Z")
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if origins != ("*",) and not all(_ORIGIN.match(origin) for origin in origins):
+        raise ValueError("* or origins like https://example.org, comma-separated")
+    return origins
+
+
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise ValueError("addresses or networks like 10.0.0.0/8, comma-separated") from None
+    return networks
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_origins)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_networks)]
+
+
+class Settings(workers.settings.Settings):
+    """What the REST and WebSocket servers need; names in upper case are the variables."""
+
+    bind_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    rest_port: Port = 8080
+    ws_port: Port = 3004
+
+    #: Origins of web pages that may read; ``*``: any. The data is public, read-only and without credentials.
+    ws_origins: Origins = ("*",)
+    cors_origins: Origins = ("*",)
+    #: Peers whose ``X-Forwarded-For`` is believed.
+    trusted_proxies: Networks = ()
+
+    ws_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    web_concurrency: Annotated[int, Field(ge=1, le=64)] = 2
+
+    #: Limits of the WebSocket server; connections count per process.
+    ws_max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    ws_max_connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    ws_max_subscriptions: Annotated[int, Field(ge=1, le=10_000)] = 200
+    ws_max_commands_per_second: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    ws_max_burst: Annotated[int, Field(ge=1, le=100_000)] = 50
+    ws_max_frame_bytes: Annotated[int, Field(ge=128, le=1_048_576)] = 16_384
+    #: How long a client may stay without a subscription (seconds).
+    ws_max_idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    #: Rows that may wait for a client that reads too slowly.
+    ws_max_waiting_rows: Annotated[int, Field(ge=10, le=1_000_000)] = 5_000
+
+    #: `/health` finds a candle too old when its interval ended longer ago than this (seconds).
+    max_candle_age_seconds: Annotated[int, Field(ge=1, le=86_400)] = 180
+
+    @property
+    def configured(self) -> dict[str, tuple[str, ...]]:
+        """Exchange → the pairs that are to be followed on it."""
+        return {exchange: self.pairs_of(exchange) for exchange in self.exchange}
