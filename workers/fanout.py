@@ -1,0 +1,95 @@
+"""The actors that publish candles and feed events to the live side."""
+
+import threading
+
+import dramatiq
+import redis
+
+from ingest.candle import Candle
+from ingest.codec import decode_candle, decode_event, encode_candle, encode_event
+from ingest.errors import DecodeError
+from workers import metrics
+from workers.clients import redis_client
+from workers.completions import Completion
+from workers.jobs import JOB_OPTIONS, Refused, Rows, run_job
+from workers.live import LiveSide
+from workers.settings import Settings
+
+QUEUE = "fanout"
+
+
+@dramatiq.actor(queue_name=QUEUE, **JOB_OPTIONS)
+def publish_candles(assignment_id: str, partition: int, first: int, last: int, rows: Rows) -> None:
+    """Publish one batch of candles and say so; safe to run twice, because ``rev`` only moves forward.
+
+    Does not raise: a batch without a completion is sent again by its bridge.
+    """
+    run_job(
+        "publish_candles",
+        lambda: send_candles(get_live(), rows),
+        lambda refused: Completion(assignment_id, partition, first, last, refused),
+    )
+
+
+@dramatiq.actor(queue_name=QUEUE, **JOB_OPTIONS)
+def publish_events(assignment_id: str, partition: int, first: int, last: int, rows: Rows) -> None:
+    """Publish one batch of feed events and say so; safe to run twice, because an older event changes nothing.
+
+    Does not raise: a batch without a completion is sent again by its bridge.
+    """
+    run_job(
+        "publish_events",
+        lambda: send_events(get_live(), rows),
+        lambda refused: Completion(assignment_id, partition, first, last, refused),
+    )
+
+
+def send_candles(live: LiveSide, rows: Rows) -> Refused | None:
+    """Publish rows; returns those that cannot be read, None if Redis did not take all others."""
+    refused: Refused = []
+    candles: list[tuple[Candle, bytes]] = []
+    for offset, text in rows:
+        try:
+            candle = decode_candle(text.encode())
+        except (DecodeError, UnicodeEncodeError) as error:
+            refused.append((offset, error.reason))
+        else:
+            # The script relies on the canonical form; a record may have been written by anyone.
+            candles.append((candle, encode_candle(candle)))
+    try:
+        results = live.publish_all(candles)
+    except redis.RedisError:
+        return None
+    for result in results:
+        metrics.LIVE_CANDLES.labels(result.name.lower()).inc()
+    return refused
+
+
+def send_events(live: LiveSide, rows: Rows) -> Refused | None:
+    """Publish rows; returns those that cannot be read, None if Redis did not take all others."""
+    refused: Refused = []
+    for offset, text in rows:
+        try:
+            event = decode_event(text.encode())
+            result = live.publish_event(event, encode_event(event))
+        except (DecodeError, UnicodeEncodeError) as error:
+            refused.append((offset, error.reason))
+        except redis.RedisError:
+            return None
+        else:
+            metrics.LIVE_EVENTS.labels(result.name.lower()).inc()
+    return refused
+
+
+_lock = threading.Lock()
+_live: LiveSide | None = None
+
+
+def get_live() -> LiveSide:
+    """This process's live side, made on first use from the environment."""
+    global _live
+    with _lock:
+        if _live is None:
+            settings = Settings.from_env()
+            _live = LiveSide(redis_client(settings.live_url), settings.live_window)
+        return _live
