@@ -88,6 +88,12 @@ class KeepAlive:
     every_seconds: float
 
 
+def shown(value: object) -> str:
+    """A value that an exchange sent, as a reason may show it: short, plain ASCII, and never an error."""
+    # Only text is shown: printing a deeply nested list or a number of 5,000 digits raises.
+    return f"{value!a:.60}" if isinstance(value, str | None) else f"a value of type {type(value).__name__}"
+
+
 class Connection(Protocol):
     """What one connection to an exchange knows; made by `Adapter.connect`, dropped with the socket."""
 

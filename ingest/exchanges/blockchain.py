@@ -20,11 +20,11 @@ Source: blockchain/docs-exchange-api, "Anonymous channels" (2020-07); frames see
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
-from ingest.candle import Interval, check_prices, check_timestamp
+from ingest.candle import MAX_TIMESTAMP_MS, Interval, check_prices, check_timestamp
 from ingest.errors import CandleError
 from ingest.exchanges.base import (
     CandleUpdate,
@@ -35,6 +35,7 @@ from ingest.exchanges.base import (
     MissedFrames,
     Rejected,
     Subscribed,
+    shown,
 )
 from ingest.exchanges.timestamps import unix_ms
 
@@ -58,6 +59,9 @@ GRANULARITIES: Final = {
 SECONDS_BELOW: Final = 100_000_000_000
 
 
+MAX_SEQNUM: Final = 2**63 - 1
+
+
 class _Frame(msgspec.Struct):
     # Any field may hold anything: a wrong type in one must not hide the sequence number in another.
     seqnum: object = None
@@ -71,7 +75,8 @@ class _Frame(msgspec.Struct):
 
 
 _frame_decoder = msgspec.json.Decoder(_Frame)
-_row_decoder = msgspec.json.Decoder(tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal])
+_OpenTime = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
+_row_decoder = msgspec.json.Decoder(tuple[_OpenTime, Decimal, Decimal, Decimal, Decimal, Decimal])
 
 
 class BlockchainAdapter:
@@ -128,7 +133,7 @@ class BlockchainConnection:
         return events + self._translate(message)
 
     def _missed(self, seqnum: object) -> MissedFrames | Invalid | None:
-        if type(seqnum) is not int:
+        if type(seqnum) is not int or not 0 <= seqnum <= MAX_SEQNUM:
             return None
         expected, self._next_seqnum = self._next_seqnum, seqnum + 1
         if seqnum == expected:
@@ -151,15 +156,15 @@ class BlockchainConnection:
                 return []
             case "rejected", _:
                 return self._rejected(message)
-        return [Invalid(f"unknown event {message.event!a:.60} on channel {message.channel!a:.60}")]
+        return [Invalid(f"unknown event {shown(message.event)} on channel {shown(message.channel)}")]
 
     def _acknowledged(self, message: _Frame) -> Event:
         if not isinstance(message.symbol, str) or message.symbol not in self._pairs:
-            return Invalid(f"acknowledgement of {message.symbol!a:.60}, which was not asked for")
+            return Invalid(f"acknowledgement of {shown(message.symbol)}, which was not asked for")
         if message.granularity not in (None, GRANULARITIES[self._interval]):
             # Its updates would be candles of another length, and would not say so.
             del self._pairs[message.symbol]
-            return Rejected(message.symbol, f"subscribed with granularity {message.granularity!a:.60}")
+            return Rejected(message.symbol, f"subscribed with granularity {shown(message.granularity)}")
         return Subscribed(message.symbol)
 
     def _rejected(self, message: _Frame) -> list[Event]:
@@ -173,12 +178,12 @@ class BlockchainConnection:
     def _candle(self, message: _Frame) -> Event:
         symbol = message.symbol
         if not isinstance(symbol, str) or symbol not in self._pairs:
-            return Invalid(f"candle of {symbol!a:.60}, which is not subscribed")
+            return Invalid(f"candle of {shown(symbol)}, which is not subscribed")
         try:
-            time, *prices = _row_decoder.decode(message.price)
+            time, open_, high, low, close, volume = _row_decoder.decode(message.price)
             timestamp = time * 1000 if time < SECONDS_BELOW else time
             check_timestamp(timestamp, self._interval)
-            check_prices(*prices)
+            check_prices(open_, high, low, close, volume)
         except (ValueError, CandleError) as error:
             return Invalid(f"candle of {symbol}: {str(error)!a:.150}")
-        return CandleUpdate(symbol, self._interval, timestamp, *prices)
+        return CandleUpdate(symbol, self._interval, timestamp, open_, high, low, close, volume)

@@ -20,13 +20,23 @@ Source: docs.kraken.com, WebSocket API v2, "OHLC", "Heartbeat", "Status", "Ping"
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from ingest.candle import Interval, check_prices, check_timestamp
 from ingest.errors import CandleError
-from ingest.exchanges.base import CandleUpdate, Event, Heartbeat, Invalid, KeepAlive, Origin, Rejected, Subscribed
+from ingest.exchanges.base import (
+    CandleUpdate,
+    Event,
+    Heartbeat,
+    Invalid,
+    KeepAlive,
+    Origin,
+    Rejected,
+    Subscribed,
+    shown,
+)
 from ingest.exchanges.timestamps import unix_ms
 
 URL: Final = "wss://ws.kraken.com/v2"
@@ -69,7 +79,7 @@ class _Row(msgspec.Struct):
     close: Decimal
     volume: Decimal
     interval_begin: str
-    interval: int
+    interval: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 _frame_decoder = msgspec.json.Decoder(_Frame)
@@ -139,27 +149,28 @@ class KrakenConnection:
                 return []
         if message.error is not None:
             return [_rejected(None, message.error)]
-        return [Invalid(f"unknown channel {message.channel!a:.60}, method {message.method!a:.60}")]
+        return [Invalid(f"unknown channel {shown(message.channel)}, method {shown(message.method)}")]
 
     def _subscribed(self, message: _Frame) -> Event:
         if message.success is not True:
             pair = self._pairs.get(message.symbol) if isinstance(message.symbol, str) else None
-            if pair is not None and str(message.error).casefold().startswith("already subscribed"):
+            refusal = _rejected(pair, message.error)
+            if pair is not None and refusal.reason.casefold().startswith("already subscribed"):
                 return Subscribed(pair)
-            return _rejected(pair, message.error)
+            return refusal
         try:
             result = _result_decoder.decode(message.result)
         except ValueError as error:
             return Invalid(f"acknowledgement: {str(error)!a:.150}")
         if result.channel != "ohlc" or result.symbol not in self._pairs:
             return Invalid(
-                f"acknowledgement of {result.symbol!a:.60} on {result.channel!a:.60}, which was not asked for"
+                f"acknowledgement of {shown(result.symbol)} on {shown(result.channel)}, which was not asked for"
             )
         return Subscribed(self._pairs[result.symbol])
 
     def _candles(self, message: _Frame) -> list[Event]:
         if message.type not in ("snapshot", "update"):
-            return [Invalid(f"unknown type {message.type!a:.60} on channel 'ohlc'")]
+            return [Invalid(f"unknown type {shown(message.type)} on channel 'ohlc'")]
         try:
             rows = _rows_decoder.decode(message.data)
         except ValueError as error:

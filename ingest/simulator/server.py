@@ -1,0 +1,288 @@
+"""The simulated exchange on a real WebSocket server: all dialects on one port, told apart by their path.
+
+Each connection has a session (`ingest.simulator.session`), a reader and a sender. Both make frames and send them
+under one lock, because frames are numbered when they are made. Sending waits for the client, so a slow one costs its
+socket's buffers and no more; one that takes nothing for `SEND_TIMEOUT_SECONDS` is dropped.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import count
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from ingest.clock import Clock, SystemClock, now_ms
+from ingest.errors import SettingsError
+from ingest.health import Progress
+from ingest.settings import Settings
+from ingest.simulator import blockchain, kraken
+from ingest.simulator.blockchain import BlockchainSession
+from ingest.simulator.faults import Faults
+from ingest.simulator.framelog import FileLog, FrameLog, NoLog
+from ingest.simulator.kraken import KrakenSession
+from ingest.simulator.session import Market, Session
+from ingest.simulator.state import MarketTime
+
+logger = logging.getLogger(__name__)
+
+#: The library's own lines: every connection and every probe of ``/livez`` would make some.
+_socket_logger: Final = logging.getLogger(f"{__name__}.sockets")
+_socket_logger.setLevel(logging.WARNING)
+# Whoever waits for the port by connecting and hanging up is no error.
+_socket_logger.addFilter(lambda record: record.msg != "opening handshake failed")
+
+SEND_TIMEOUT_SECONDS: Final = 10.0
+#: Longest wait for a client's part of the closing handshake: the process must be gone soon after SIGTERM.
+CLOSE_TIMEOUT_SECONDS: Final = 1.0
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+
+#: Frames made before a client's replies get their turn.
+BATCH_FRAMES: Final = 200
+#: Shortest sleep between two batches: a hurrying market sends hundreds of frames a second.
+MIN_SLEEP_SECONDS: Final = 0.005
+#: Longest sleep: the wall clock may be set meanwhile.
+MAX_SLEEP_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """An exchange's protocol: where it is served, and how a connection to it behaves."""
+
+    path: str
+    session: Callable[[Market], Session]
+    #: Body of the HTTP 400 that these ``Origin`` headers earn.
+    refuse_upgrade: Callable[[list[str]], str | None] = lambda _origins: None
+    #: Protocol pings that the server sends; None: none.
+    ping_seconds: float | None = None
+
+
+DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
+    {
+        "blockchain": Dialect(
+            blockchain.PATH, BlockchainSession, blockchain.refuse_upgrade, ping_seconds=blockchain.PING_SECONDS
+        ),
+        "kraken": Dialect(kraken.PATH, KrakenSession),
+    }
+)
+
+
+async def simulate(
+    settings: Settings,
+    *,
+    dialects: Sequence[str] = tuple(DIALECTS),
+    stopping: asyncio.Event,
+    progress: Progress | None = None,
+) -> None:
+    """Serve the simulated exchange at ``SIM_HOST:SIM_PORT`` until ``stopping`` is set.
+
+    Args:
+        settings: Address, market, log and state file.
+        dialects: Names from `DIALECTS`.
+        stopping: Ends the serving: clients get close code 1001.
+        progress: Told each second that the event loop turns.
+
+    Raises:
+        SettingsError: If a dialect does not exist, or the address cannot be bound.
+    """
+    async with Simulator(settings, dialects=dialects):
+        while not stopping.is_set():
+            if progress is not None:
+                progress.turned()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), 1.0)
+
+
+class Simulator:
+    """A running simulated exchange; an asynchronous context manager.
+
+    Tests hand in ``port=0`` and read `port`, and switch `faults` on and off.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        port: int | None = None,
+        dialects: Sequence[str] = tuple(DIALECTS),
+        faults: Faults | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Raises:
+            SettingsError: If a dialect does not exist.
+        """
+        unknown = [name for name in dialects if name not in DIALECTS]
+        if unknown:
+            raise SettingsError((f"dialects={unknown[0]!r}: expected some of {', '.join(DIALECTS)}",))
+        self._settings = settings
+        self._host, self._requested_port = settings.sim_host, settings.sim_port if port is None else port
+        self._names = {DIALECTS[name].path: name for name in dialects}
+        self._clock = clock or SystemClock()
+        self.faults = faults or Faults()
+        self._market = Market(settings.sim_seed, settings.sim_updates, MarketTime(settings), self.faults)
+        # Microseconds at the start plus a count: no number comes twice, not even after a restart.
+        self._connection_numbers = count(self._clock.now_us())
+        self._log: FrameLog = NoLog()
+        self._server: Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        assert self._server is not None, "the simulator is not running"
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return 0 if self._server is None else len(self._server.connections)
+
+    def drop_connections(self) -> None:
+        """Cut every TCP connection without a closing handshake."""
+        assert self._server is not None, "the simulator is not running"
+        for connection in tuple(self._server.connections):
+            connection.transport.abort()
+
+    async def __aenter__(self) -> Self:
+        """Bind and serve.
+
+        Raises:
+            SettingsError: If the address cannot be bound or the log not be written.
+        """
+        settings = self._settings
+        try:
+            if settings.sim_log is not None:
+                self._log = FileLog(settings.sim_log)
+        except OSError as error:
+            raise SettingsError((f"SIM_LOG={str(settings.sim_log)!r}: {error.strerror}",)) from error
+        try:
+            self._server = await serve(
+                self._converse,
+                self._host,
+                self._requested_port,
+                process_request=self._route,
+                compression=None,
+                ping_interval=None,
+                close_timeout=CLOSE_TIMEOUT_SECONDS,
+                max_size=MAX_MESSAGE_BYTES,
+                server_header=None,
+                logger=_socket_logger,
+            )
+        except OSError as error:
+            self._log.close()
+            address = f"{self._host}:{self._requested_port}"
+            raise SettingsError((f"SIM_HOST:SIM_PORT={address!r}: cannot be served ({error.strerror})",)) from error
+        logger.info("simulated exchange is there", extra={"host": self._host, "port": self.port})
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close every connection with code 1001 and stop serving."""
+        assert self._server is not None
+        self._server.close(code=1001, reason="the simulator stops")
+        await self._server.wait_closed()
+        self._log.close()
+
+    def _route(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path == "/livez":
+            return connection.respond(HTTPStatus.OK, "ok\n")
+        name = self._names.get(path)
+        if name is None:
+            return connection.respond(HTTPStatus.NOT_FOUND, f"try {', '.join(self._names)} or /livez\n")
+        refusal = DIALECTS[name].refuse_upgrade(request.headers.get_all("Origin"))
+        return None if refusal is None else connection.respond(HTTPStatus.BAD_REQUEST, refusal)
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        name = self._names[socket.request.path.partition("?")[0]]
+        number = next(self._connection_numbers)
+        logger.info("client connected", extra={"exchange": name, "connection": number})
+        await _Conversation(socket, name, number, self._market, self._log, self._clock).hold()
+        logger.info("client is gone", extra={"exchange": name, "connection": number})
+
+
+class _Conversation:
+    """One connection: its session, and the tasks that move its frames."""
+
+    def __init__(
+        self, socket: ServerConnection, exchange: str, number: int, market: Market, log: FrameLog, clock: Clock
+    ) -> None:
+        self._socket, self._exchange, self._number = socket, exchange, number
+        self._dialect = DIALECTS[exchange]
+        self._session = self._dialect.session(market)
+        self._faults, self._log, self._clock = market.faults, log, clock
+        self._sending = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    async def hold(self) -> None:
+        """Talk until either side ends the connection."""
+        opening = self._session.opening(now_ms(self._clock))
+        # The sender first: its opening frames precede every reply.
+        tasks = [asyncio.create_task(self._send_due(opening)), asyncio.create_task(self._read())]
+        if self._dialect.ping_seconds is not None:
+            tasks.append(asyncio.create_task(self._ping(self._dialect.ping_seconds)))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, TimeoutError):
+                logger.warning("client takes no frames, dropping it", extra={"connection": self._number})
+                self._socket.transport.abort()
+            elif isinstance(outcome, Exception) and not isinstance(outcome, ConnectionClosed):
+                raise outcome
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            async with self._sending:
+                await self._send(self._session.receive(message, now_ms(self._clock)))
+            self._changed.set()
+
+    async def _send_due(self, opening: list[str]) -> None:
+        async with self._sending:
+            await self._send(opening)
+        while True:
+            now = now_ms(self._clock)
+            if self._session.expired(now):
+                await self._socket.close(1000, "idle")
+                return
+            self._changed.clear()
+            async with self._sending:
+                await self._send(self._session.due(now, BATCH_FRAMES))
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Sleep until something is due, or until the client's message changed what is."""
+        due_ms = self._session.next_due_ms()
+        delay = MAX_SLEEP_SECONDS if due_ms is None else (due_ms - now_ms(self._clock)) / 1000
+        if delay <= MIN_SLEEP_SECONDS:
+            await asyncio.sleep(MIN_SLEEP_SECONDS)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(delay, MAX_SLEEP_SECONDS)):
+                await self._changed.wait()
+
+    async def _send(self, frames: list[str]) -> None:
+        if self._faults.silent:
+            return
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+            for frame in frames:
+                self._log.note(now_ms(self._clock), self._number, self._exchange, frame)
+                await self._socket.send(frame)
+
+    async def _ping(self, every_seconds: float) -> None:
+        while True:
+            await asyncio.sleep(every_seconds)
+            await self._socket.ping()
