@@ -1,0 +1,50 @@
+# `make` prints what there is. Set-up (virtual environment, services) is part of `up`, `test` and `check`, is cached,
+# and is repeated only when its inputs change.
+
+MAKEFLAGS += --no-print-directory
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
+NATIVE = $(if $(PYTHON),$(PYTHON),$(error Python 3.11 or newer is needed as python3, or name one: make PYTHON=/path/to/python)) -m deploy.native
+TESTS = $(wildcard tests/unit tests/contract tests/integration tests/system)
+
+.PHONY: help up down ps logs restart scale wipe test check requirements
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+up: ## start everything and wait until it serves; STACK=native|docker, PORT_OFFSET=100, EXCHANGE=..., PAIRS=...
+	@$(NATIVE) up
+
+down: ## stop everything; data stays
+	@$(NATIVE) down
+
+ps: ## show what runs, and whether it works
+	@$(NATIVE) ps
+
+logs: ## show logs, and follow them on a terminal; P=ingest for one program
+	@$(NATIVE) logs $(P)
+
+restart: ## restart one program, or a pool: P=workers-persist
+	@$(if $(P),$(NATIVE) restart $(P),echo 'make: say which program: make restart P=ingest' >&2; exit 1)
+
+scale: ## run so many workers per queue: WORKERS=3
+	@$(NATIVE) scale
+
+wipe: ## stop everything and delete its data; YES=1 skips the question
+	@$(NATIVE) wipe
+
+test: ## run all tests on real services; ARGS='-k candle' goes to pytest
+	@$(NATIVE) setup test
+	@RUN_DIR=.run/test PORT_OFFSET=5000 $(NATIVE) services run .venv/bin/python -m pytest $(TESTS) $(ARGS)
+
+check: ## lint, formatting, types, layers
+	@$(NATIVE) setup test
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q tests/unit/test_layers.py
+
+requirements: ## pin requirements/*.in anew into *.txt, with hashes
+	@$(NATIVE) setup test
+	@cd requirements && for file in *.in; do echo "  $$file"; ../.venv/bin/uv pip compile -q --universal --generate-hashes \
+		--no-emit-index-url --no-header "$$file" -o "$${file%.in}.txt"; done

@@ -1,0 +1,145 @@
+"""What must come from the operating system: Java, Maven, Redis, Python's venv.
+
+As root on Debian and its relatives they are installed here; as an ordinary user one sentence says what to install.
+Redis is never installed, as its package would start a service of its own: it is unpacked into the cache.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.native import commands
+from deploy.native.errors import StackError
+from deploy.native.stack import file_lock
+
+#: The oldest Java that Kafka 4 runs on.
+JAVA_VERSION = 17
+JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless")
+
+_APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
+
+
+def find_java() -> Path | None:
+    """A Java that is new enough: from ``JAVA_HOME``, the path, or where Debian puts them."""
+    candidates = [Path(os.environ["JAVA_HOME"], "bin/java")] if os.environ.get("JAVA_HOME") else []
+    on_path = shutil.which("java")
+    candidates += [Path(on_path)] if on_path else []
+    candidates += sorted(Path("/usr/lib/jvm").glob("*/bin/java"), reverse=True)
+    return next((java for java in candidates if _java_version(java) >= JAVA_VERSION), None)
+
+
+def _java_version(java: Path) -> int:
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, errors="replace").stderr
+    except OSError:
+        return 0
+    match = re.search(r'version "(\d+)', said)
+    return int(match[1]) if match else 0
+
+
+def ensure_java_and_maven(log: Path, *, maven: bool) -> Path:
+    """Return a Java; install it, and Maven where asked, if they are missing.
+
+    Raises:
+        StackError: If they are missing and cannot be installed from here.
+    """
+    java = find_java()
+    missing = [] if java else [_first_known(JAVA_PACKAGES)]
+    if maven and not shutil.which("mvn"):
+        missing.append("maven")
+    if missing:
+        _install(missing, "Kafka needs Java 17 or newer, and Maven to fetch it", "KAFKA_BROKERS", log)
+        java = find_java()
+    if java is None:
+        raise StackError(f"Java {JAVA_VERSION} or newer was not found: set JAVA_HOME")
+    return java
+
+
+def ensure_python_venv(log: Path) -> None:
+    """Make sure that this Python can make virtual environments; Debian splits that off."""
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        _install(["python3-venv"], "Python's venv module is missing", None, log)
+
+
+def ensure_redis(cache: Path, log: Path) -> None:
+    """Unpack Redis into the cache unless the machine has one."""
+    if find_redis(cache) is not None:
+        return
+    advice = _advice(["redis-server"], "Redis is missing", "REDIS_URL")
+    if not _is_debian():
+        raise StackError(advice)
+    with file_lock(cache / "redis.lock", "another clone fetches Redis; waiting for it"):
+        if find_redis(cache) is None:
+            _unpack_redis(cache / "redis", advice, log)
+
+
+def find_redis(cache: Path) -> tuple[str, ...] | None:
+    """The command that starts Redis, of the machine or from the cache."""
+    on_path = shutil.which("redis-server") or shutil.which("redis-server", path="/usr/sbin:/usr/local/bin")
+    if on_path:
+        return (on_path,)
+    unpacked = cache / "redis" / "usr" / "bin" / "redis-server"
+    if not unpacked.exists():
+        return None
+    libraries = ":".join(map(str, sorted((cache / "redis" / "usr" / "lib").glob("*-linux-gnu*"))))
+    return ("env", f"LD_LIBRARY_PATH={libraries}", str(unpacked))
+
+
+def _unpack_redis(place: Path, advice: str, log: Path) -> None:
+    downloads = place.with_name("redis.download")
+    (downloads / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    # Downloading takes no lock of the system's, so that an ordinary user can do it; signatures are checked.
+    private = ("-o", "Debug::NoLocking=true", "-o", f"Dir::Cache={downloads}", "-o", "APT::Sandbox::User=root")
+    download = [*_APT, *private, "install", "--download-only", "--no-install-recommends", "redis-server"]
+    _with_fresh_lists(download, advice, log)
+    unpacking = place.with_name("redis.new")
+    shutil.rmtree(unpacking, ignore_errors=True)
+    for package in sorted((downloads / "archives").glob("*.deb")):
+        commands.run(["dpkg-deb", "-x", package, unpacking], failure="Redis could not be unpacked", log=log)
+    shutil.rmtree(downloads)
+    unpacking.rename(place)
+
+
+def _install(packages: Sequence[str], reason: str, variable: str | None, log: Path) -> None:
+    advice = _advice(packages, reason, variable)
+    if os.getuid() != 0 or not _is_debian():
+        raise StackError(advice)
+    with file_lock(log.with_name("apt.lock"), "waiting for apt"):
+        _with_fresh_lists((*_APT, "install", "--no-install-recommends", *packages), advice, log)
+
+
+def _with_fresh_lists(command: Sequence[str], failure: str, log: Path) -> None:
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        commands.run(command, failure=failure, log=log, variables=quiet)
+    except StackError:
+        # The lists may be absent, as in fresh containers, or older than the mirror.
+        if os.getuid() != 0:
+            raise StackError(failure) from None
+        commands.run([*_APT, "update"], failure=failure, log=log, variables=quiet)
+        commands.run(command, failure=failure, log=log, variables=quiet)
+
+
+def _first_known(packages: Sequence[str]) -> str:
+    known = (
+        name
+        for name in packages
+        if _is_debian() and subprocess.run(["apt-cache", "show", name], capture_output=True).returncode == 0
+    )
+    return next(known, packages[0])
+
+
+def _is_debian() -> bool:
+    return bool(shutil.which("apt-get") and shutil.which("dpkg-deb"))
+
+
+def _advice(packages: Sequence[str], reason: str, variable: str | None) -> str:
+    names = " ".join(packages)
+    install = f"apt-get install {names}" if os.getuid() == 0 else f"sudo apt-get install {names}"
+    own = f", or set {variable} to a server that you have" if variable else ""
+    return f"{reason}: {install if _is_debian() else f'install {names}'}{own}"
