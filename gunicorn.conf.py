@@ -47,7 +47,7 @@ logconfig_dict = {
     "root": {"level": _settings.log_level.upper(), "handlers": []},
     "loggers": {
         "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
-        "gunicorn.access": {"level": "INFO", "handlers": [], "propagate": True},
+        "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
     },
 }
 

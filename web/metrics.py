@@ -25,11 +25,11 @@ rest_request_seconds = Histogram(
 ws_connections = Gauge("ws_connections", "WebSocket connections that are open.", multiprocess_mode="livesum")
 ws_subscriptions = Gauge("ws_subscriptions", "Subscriptions of all connections.", multiprocess_mode="livesum")
 ws_series = Gauge("ws_series", "Series that have a subscriber, per process added up.", multiprocess_mode="livesum")
-ws_connections_total = Counter("ws_connections_total", "WebSocket connections that were opened.")
+ws_opened_total = Counter("ws_opened_total", "WebSocket connections that were opened.")
 ws_refused_total = Counter("ws_refused_total", "Connections refused before the upgrade, by reason.", ["reason"])
 ws_closed_total = Counter("ws_closed_total", "Connections that the server ended, by reason.", ["reason"])
 ws_commands_total = Counter("ws_commands_total", "Frames received from clients, by outcome.", ["outcome"])
-ws_rows_sent_total = Counter("ws_rows_sent_total", "Candle frames handed to clients' sockets.")
+ws_rows_sent_total = Counter("ws_rows_sent_total", "Candle frames owed to clients.")
 ws_rows_replaced_total = Counter(
     "ws_rows_replaced_total", "Candle frames replaced by a newer version while they waited for a slow client."
 )

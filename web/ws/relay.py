@@ -1,0 +1,306 @@
+"""Redis to subscribed connections; notices what pub/sub lost.
+
+Pub/sub drops messages silently, on a reconnect and on a full buffer, and does not notice a link that is dead. So the
+channel is only what makes things fast. What makes them true is the hash: it is read when a channel is subscribed,
+again whenever the numbers of the messages jump, and once a second its counters are compared with what has come.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from ingest.backoff import Backoff
+from ingest.candle import Candle, Series
+from ingest.errors import DecodeError
+from web import metrics
+from web.ws.frames import text_frame
+from web.ws.history import History
+from web.ws.stream import Cursor, Stream, encode_line, parse_message
+from workers.live import candles_channel, candles_key, parse_window
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 1.0
+#: A link on which not even the answers to our pings came for this long is dead.
+SILENCE_SECONDS = 3.0
+#: One read, or one attempt to connect.
+TIMEOUT_SECONDS = 2.0
+#: Windows and counters are read so many at a time, so that one reply stays small.
+_PIPELINE = 200
+
+
+class Subscriber(Protocol):
+    """Whoever is told of changes; must not wait, and must not raise."""
+
+    def offer(self, series: Series, timestamp: int, frame: bytes) -> None:
+        """Take the frame of a candle that opens at ``timestamp``."""
+
+
+@dataclass(slots=True)
+class _Served:
+    stream: Stream
+    subscribers: set[Subscriber] = field(default_factory=set)
+    #: The newest candle's frame.
+    frame: bytes | None = None
+    #: Checks since the last subscriber left.
+    idle_checks: int = 0
+
+
+class Relay:
+    """Serves series to subscribers for as long as `run` runs."""
+
+    def __init__(self, url: str, history: History) -> None:
+        self._history = history
+        self._backoff = Backoff(first_seconds=0.1, cap_seconds=2.0)
+        self._client = redis.asyncio.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            # One more try, because an idle connection may have been closed by a restart; our own loops do the rest.
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._pubsub: Any = None
+        self._served: dict[Series, _Served] = {}
+        self._by_channel: dict[bytes, _Served] = {}
+        self._to_load: dict[Series, str] = {}
+        self._to_listen: set[Series] = set()
+        self._to_leave: set[Series] = set()
+        self._work = asyncio.Event()
+        self._from_store: dict[Series, asyncio.Task[None]] = {}
+        self._heard_at = 0.0
+        self._away = False
+
+    def subscribe(self, series: Series, subscriber: Subscriber) -> None:
+        """Tell the subscriber the newest candle, now or as soon as it is known, and then every change."""
+        served = self._served.get(series)
+        if served is None:
+            served = self._served[series] = self._by_channel[candles_channel(series).encode()] = _Served(Stream(series))
+            metrics.ws_series.set(len(self._served))
+            self._to_listen.add(series)
+            # Without waiting for the channel: whoever asks gets an answer even if that never comes.
+            self._request_load(series, "subscribed")
+        served.subscribers.add(subscriber)
+        served.idle_checks = 0
+        if served.frame is not None and served.stream.newest is not None:
+            subscriber.offer(series, served.stream.newest.timestamp, served.frame)
+
+    def unsubscribe(self, series: Series, subscriber: Subscriber) -> None:
+        """Tell the subscriber nothing more of this series."""
+        served = self._served.get(series)
+        if served is not None:
+            served.subscribers.discard(subscriber)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen())
+                tasks.create_task(self._check_always())
+                tasks.create_task(self._do_work())
+        finally:
+            for task in self._from_store.values():
+                task.cancel()
+            await self._client.aclose()
+
+    # -- the channels -----------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_once()
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                self._redis_is_away(error)
+            finally:
+                metrics.relay_connected.set(0)
+            await asyncio.sleep(self._backoff.next_delay_seconds())
+
+    async def _listen_once(self) -> None:
+        """Listen on one connection until it ends."""
+        now = asyncio.get_running_loop().time
+        pubsub: Any = self._client.pubsub()
+        try:
+            await pubsub.connect()
+            if self._served:
+                await pubsub.subscribe(*(candles_channel(series) for series in self._served))
+            self._to_listen.clear()
+            self._heard_at = now()
+            # From here on others may send on it; only this task reads.
+            self._pubsub = pubsub
+            self._redis_is_there()
+            while True:
+                message = await pubsub.get_message(timeout=CHECK_SECONDS)
+                if message is not None:
+                    self._heard_at = now()
+                    self._take(message)
+                elif now() - self._heard_at > SILENCE_SECONDS:
+                    raise TimeoutError(f"nothing heard for {SILENCE_SECONDS:g} s")
+        finally:
+            self._pubsub = None
+            await pubsub.aclose()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        served = self._by_channel.get(message["channel"])
+        if served is None:
+            return
+        if message["type"] == "subscribe":
+            # Also after a reconnect that redis-py made on its own.
+            self._request_load(served.stream.series, "subscribed")
+        elif message["type"] == "message":
+            metrics.relay_messages_total.inc()
+            try:
+                changes, missed = served.stream.receive(*parse_message(message["data"]))
+            except DecodeError as error:
+                metrics.relay_bad_messages_total.inc()
+                logger.warning(
+                    "message cannot be read", extra={"channel": served.stream.series.key, "reason": str(error)}
+                )
+                return
+            self._tell(served, changes)
+            if missed:
+                self._request_load(served.stream.series, "jumped")
+
+    # -- the hashes -------------------------------------------------------------------------------------------------
+
+    def _request_load(self, series: Series, cause: str) -> None:
+        self._to_load.setdefault(series, cause)
+        self._work.set()
+
+    async def _do_work(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                await self._change_channels()
+                while self._to_load:
+                    await self._load_some()
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                self._redis_is_away(error)
+
+    async def _change_channels(self) -> None:
+        """Subscribe to what has been asked for; without a connection `_listen_once` does it when it has one."""
+        if self._pubsub is None:
+            return
+        listen = [candles_channel(series) for series in self._to_listen if series in self._served]
+        leave = [candles_channel(series) for series in self._to_leave if series not in self._served]
+        self._to_listen.clear()
+        self._to_leave.clear()
+        if listen:
+            await self._pubsub.subscribe(*listen)
+        if leave:
+            await self._pubsub.unsubscribe(*leave)
+
+    async def _load_some(self) -> None:
+        some = {series: self._to_load.pop(series) for series in list(self._to_load)[:_PIPELINE]}
+        for cause in some.values():
+            metrics.relay_rereads_total.labels(cause).inc()
+        try:
+            replies = await self._ask("HGETALL", some)
+        except (redis.RedisError, OSError, TimeoutError):
+            # The next check asks again; meanwhile the store may know a newest candle.
+            self._load_from_store(some)
+            raise
+        for series, fields in zip(some, replies, strict=True):
+            window = parse_window(fields)
+            served = self._served.get(series)
+            if served is None:
+                continue
+            if window is None or not window.candles:
+                self._load_from_store([series])
+            else:
+                self._tell(served, served.stream.load(window))
+
+    def _load_from_store(self, all_series: Iterable[Series]) -> None:
+        for series in all_series:
+            served = self._served.get(series)
+            if served is not None and not served.stream.loaded and series not in self._from_store:
+                self._from_store[series] = asyncio.create_task(self._load_stored(series))
+
+    async def _load_stored(self, series: Series) -> None:
+        try:
+            candles = await self._history.newest(series)
+        finally:
+            del self._from_store[series]
+        served = self._served.get(series)
+        if candles is not None and served is not None:
+            self._tell(served, served.stream.load_stored(candles[0] if candles else None))
+
+    # -- the check --------------------------------------------------------------------------------------------------
+
+    async def _check_always(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            self._leave_idle()
+            for series, served in self._served.items():
+                if not served.stream.loaded:
+                    self._request_load(series, "not loaded")
+            try:
+                if self._pubsub is not None:
+                    await self._pubsub.ping()
+                await self._check(list(self._served))
+                if self._pubsub is not None:
+                    self._redis_is_there()
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                self._redis_is_away(error)
+
+    async def _check(self, all_series: list[Series]) -> None:
+        for start in range(0, len(all_series), _PIPELINE):
+            some = all_series[start : start + _PIPELINE]
+            replies = await self._ask("HMGET", some, "epoch", "seq")
+            for series, reply in zip(some, replies, strict=True):
+                served = self._served.get(series)
+                if served is not None and served.stream.check(_parse_counters(reply)):
+                    # Subscribed again as well: whatever made the channel silent for us, this ends it.
+                    self._to_listen.add(series)
+                    self._request_load(series, "missed")
+
+    def _leave_idle(self) -> None:
+        """Stop serving what nobody has wanted for a whole check: a client that comes back at once finds it ready."""
+        for series, served in list(self._served.items()):
+            served.idle_checks = 0 if served.subscribers else served.idle_checks + 1
+            if served.idle_checks > 1:
+                del self._served[series]
+                del self._by_channel[candles_channel(series).encode()]
+                self._to_leave.add(series)
+                self._work.set()
+        metrics.ws_series.set(len(self._served))
+
+    # -- helpers ----------------------------------------------------------------------------------------------------
+
+    async def _ask(self, command: str, all_series: Iterable[Series], *arguments: str) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for series in all_series:
+                pipeline.execute_command(command, candles_key(series), *arguments)
+            return await pipeline.execute()
+
+    def _tell(self, served: _Served, changes: list[Candle]) -> None:
+        series = served.stream.series
+        for candle in changes:
+            served.frame = frame = text_frame(encode_line(candle))
+            for subscriber in tuple(served.subscribers):
+                subscriber.offer(series, candle.timestamp, frame)
+
+    def _redis_is_away(self, error: Exception) -> None:
+        if not self._away:
+            logger.warning("waiting for the live side", extra={"reason": str(error) or type(error).__name__})
+            self._away = True
+
+    def _redis_is_there(self) -> None:
+        metrics.relay_connected.set(1)
+        self._backoff.reset()
+        if self._away:
+            logger.info("the live side is there")
+            self._away = False
+
+
+def _parse_counters(reply: list[bytes | None]) -> Cursor | None:
+    epoch, seq = reply
+    if epoch is None or seq is None or not seq.isdigit():
+        return None
+    return epoch.decode(errors="replace"), int(seq)

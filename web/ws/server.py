@@ -1,0 +1,240 @@
+"""The WebSocket server: sockets, limits, close codes with reasons."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Origin
+
+from ingest.health import Progress
+from web import metrics
+from web.addresses import ClientAddresses, is_loopback
+from web.catalogue import Catalogue
+from web.settings import Settings
+from web.ws.client import CLOSE_SECONDS, WRITE_LIMITS, Client
+from web.ws.history import History
+from web.ws.limits import ConnectionCounts
+from web.ws.protocol import POLICY_VIOLATION, Close, Effect, ProtocolLimits, Reply, Session, Subscribe
+from web.ws.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+#: RFC 6455, section 7.4.1: an endpoint is going away.
+GOING_AWAY = 1001
+#: How long a client has for its handshake (seconds).
+HANDSHAKE_SECONDS = 10.0
+#: Frames of one client that wait to be handled; the socket is not read beyond.
+MAX_WAITING_FRAMES = 4
+#: Sockets in their handshake, beyond the connections that are counted.
+HANDSHAKE_ROOM = 1000
+#: When to come back after being refused (seconds).
+RETRY_AFTER_SECONDS = 10
+#: How often the stored series are read, and how long the first read may hold up the start (seconds).
+CATALOGUE_SECONDS = 10.0
+FIRST_CATALOGUE_SECONDS = 2.0
+
+
+class WebSocketServer:
+    """Everything of one process."""
+
+    def __init__(self, settings: Settings, relay: Relay, history: History, progress: Progress) -> None:
+        self._settings, self._relay, self._history, self._progress = settings, relay, history, progress
+        self._addresses = ClientAddresses(settings.trusted_proxies)
+        self._catalogue = Catalogue(settings.configured)
+        self._limits = ProtocolLimits(
+            settings.ws_max_subscriptions, settings.ws_max_commands_per_second, settings.ws_max_burst
+        )
+        self._counts = ConnectionCounts(settings.ws_max_connections, settings.ws_max_connections_per_address)
+        #: Every TCP connection, also those in their handshake.
+        self._clients: set[Client] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._asked_store = asyncio.Event()
+        #: Where it listens, once it does.
+        self.port: int | None = None
+
+    async def run(self, stop: asyncio.Event, *, reuse_port: bool = False) -> None:
+        """Serve until ``stop`` is set, then close every connection.
+
+        Raises:
+            OSError: If the address is taken or not ours.
+        """
+        tasks = [
+            asyncio.create_task(coroutine)
+            for coroutine in (self._relay.run(), self._follow_catalogue(), self._sweep_always(), stop.wait())
+        ]
+        try:
+            # A store that answers is worth a moment: its pairs are known from the first client on.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked_store.wait(), FIRST_CATALOGUE_SECONDS)
+            server = await self._serve(reuse_port)
+            self.port = server.sockets[0].getsockname()[1]
+            logger.info("listening", extra={"host": self._settings.bind_host, "port": self.port})
+            # Each runs as long as the server; one that ends has failed, and so has the server.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self._close(server)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._history.close()
+
+    async def _serve(self, reuse_port: bool) -> Server:
+        origins: Sequence[Origin | None] | None = None
+        if self._settings.ws_origins != ("*",):
+            # Browsers always send an origin; programs need not.
+            origins = [*map(Origin, self._settings.ws_origins), None]
+        create_client: Any = functools.partial(
+            Client, made=self._client_made, lost=self._client_lost, max_waiting_rows=self._settings.ws_max_waiting_rows
+        )
+        return await serve(
+            self._handle,
+            self._settings.bind_host,
+            self._settings.ws_port,
+            origins=origins,
+            process_request=self._process_request,
+            create_connection=create_client,
+            # 14 KiB per connection rather than 64, and one frame for all.
+            compression=None,
+            server_header=None,
+            open_timeout=HANDSHAKE_SECONDS,
+            # Signs of life are `Client.look_after`'s.
+            ping_interval=None,
+            close_timeout=CLOSE_SECONDS,
+            max_size=self._settings.ws_max_frame_bytes,
+            max_queue=MAX_WAITING_FRAMES,
+            write_limit=WRITE_LIMITS,
+            reuse_port=reuse_port or None,
+        )
+
+    async def _close(self, server: Server) -> None:
+        """Tell all clients that we go, and cut off who has not gone within five seconds."""
+        logger.info("stopping", extra={"connections": self._counts.total})
+        server.close(code=GOING_AWAY, reason="the server is stopping")
+        closed = asyncio.create_task(server.wait_closed())
+        await asyncio.wait([closed], timeout=CLOSE_SECONDS)
+        for client in tuple(self._clients):
+            client.cut_off("stopping")
+        await asyncio.wait([closed], timeout=1.0)
+        closed.cancel()
+
+    # -- one connection ---------------------------------------------------------------------------------------------
+
+    def _client_made(self, client: Client) -> bool:
+        self._clients.add(client)
+        if len(self._clients) <= self._settings.ws_max_connections + HANDSHAKE_ROOM:
+            return True
+        metrics.ws_refused_total.labels("too many sockets").inc()
+        return False
+
+    def _client_lost(self, client: Client) -> None:
+        self._clients.discard(client)
+        if client.address is not None:
+            self._counts.remove(client.address)
+            metrics.ws_connections.set(self._counts.total)
+
+    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path == "/livez":
+            return connection.respond(HTTPStatus.OK, "ok\n")
+        if path == "/metrics":
+            return connection.respond(HTTPStatus.OK, metrics.exposition().decode())
+        if "websocket" not in ",".join(request.headers.get_all("Upgrade")).lower():
+            # The library's own answer: 426 with what is expected.
+            return None
+        assert isinstance(connection, Client)
+        return self._count(connection, request)
+
+    def _count(self, client: Client, request: Request) -> Response | None:
+        peer = (client.remote_address or ("unknown",))[0]
+        address = self._addresses.of(peer, ",".join(request.headers.get_all("X-Forwarded-For")) or None)
+        reason = self._counts.refusal(address, exempt=is_loopback(address))
+        if reason is None:
+            client.address = address
+            self._counts.add(address)
+            metrics.ws_connections.set(self._counts.total)
+            return None
+        metrics.ws_refused_total.labels(reason).inc()
+        full = self._counts.total >= self._settings.ws_max_connections
+        status = HTTPStatus.SERVICE_UNAVAILABLE if full else HTTPStatus.TOO_MANY_REQUESTS
+        response = client.respond(status, f"{reason}\n")
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return response
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Client)
+        client, now = connection, asyncio.get_running_loop().time
+        metrics.ws_opened_total.inc()
+        client.session = Session(lambda: self._catalogue, self._limits, now())
+        client.opened_at = now()
+        try:
+            async for frame in client:
+                close = self._apply(client, client.session.receive(frame, now()))
+                if close is not None:
+                    await client.close_or_cut_off(close.code, close.reason)
+                    return
+        except ConnectionClosed:
+            pass
+        finally:
+            for series in client.session.subscriptions:
+                self._relay.unsubscribe(series, client)
+
+    def _apply(self, client: Client, effects: list[Effect]) -> Close | None:
+        """Do what a frame asks for; returns the close that it ends in, if it does."""
+        assert client.session is not None
+        metrics.ws_commands_total.labels(
+            "refused" if any(isinstance(each, Reply) for each in effects) else "done"
+        ).inc()
+        for effect in effects:
+            if isinstance(effect, Reply):
+                client.reply(effect.text)
+            elif isinstance(effect, Subscribe):
+                client.has_subscribed = True
+                self._relay.subscribe(effect.series, client)
+            elif isinstance(effect, Close):
+                return effect
+            else:
+                self._relay.unsubscribe(effect.series, client)
+                client.forget(effect.series)
+        return None
+
+    # -- all connections --------------------------------------------------------------------------------------------
+
+    async def _sweep_always(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1.0)
+            self._progress.turned()
+            subscriptions = 0
+            for client in tuple(self._clients):
+                if client.session is not None:
+                    self._sweep(client, loop.time())
+                    subscriptions += len(client.session.subscriptions)
+            metrics.ws_subscriptions.set(subscriptions)
+
+    def _sweep(self, client: Client, now: float) -> None:
+        client.look_after(now)
+        most = self._settings.ws_max_idle_seconds
+        if not client.has_subscribed and now - client.opened_at >= most:
+            client.has_subscribed = True  # said once
+            task = asyncio.create_task(
+                client.close_or_cut_off(POLICY_VIOLATION, f"no subscription within {most:g} seconds")
+            )
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _follow_catalogue(self) -> None:
+        while True:
+            stored = await self._history.series()
+            if stored is not None:
+                self._catalogue = self._catalogue.with_stored(stored)
+            self._asked_store.set()
+            await asyncio.sleep(CATALOGUE_SECONDS)
