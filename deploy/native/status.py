@@ -11,7 +11,7 @@ from deploy.native.stack import Stack
 from deploy.native.supervision import Status
 
 _PROBE_SECONDS = 2.0
-_ROW = "{:<20} {:<9} {:>7} {:>9}  {}"
+_ROW = "{:<20} {:<9} {:<11} {:>9}  {}"
 _LAST_LINES = "50"
 
 
@@ -20,12 +20,13 @@ def table(stack: Stack) -> str:
     supervisor = lifecycle.running_supervisor(stack)
     started_with = Stack(stack.run_dir, stack.remembered("variables") or stack.variables)
     known = {each.name: each for each in [*programs.services(started_with), *programs.pipeline(started_with)]}
-    rows = [_ROW.format("PROGRAM", "STATE", "PID", "UP", "")]
+    rows = [_ROW.format("PROGRAM", "STATE", "PROCESS", "UP", "").rstrip()]
     for status in sorted(
         supervisor.statuses(), key=lambda each: list(known).index(each.name) if each.name in known else 99
     ):
         note = _note(status, known[status.name].ports) if status.name in known else ""
-        rows.append(_ROW.format(status.name, status.state, status.pid or "-", _duration(status.seconds_up), note))
+        pid = f"pid {status.pid}" if status.pid else "-"
+        rows.append(_ROW.format(status.name, status.state, pid, _duration(status.seconds_up), note))
     return "\n".join(rows)
 
 
@@ -33,7 +34,7 @@ def _note(status: Status, ports: tuple[int, ...]) -> str:
     if status.state != "RUNNING":
         return f"last exit status {status.exit_status}"
     port = ports[0]
-    if programs.turn_of(status.name) is programs.Turn.OURS and status.name != "simulate":
+    if programs.turn_of(status.name) is programs.Turn.OURS:
         return f"port {port}, {_livez(port)}"
     return f"port {port}, {'answers' if answers(port) else 'does not answer'}"
 

@@ -54,7 +54,8 @@ def hopeless(status: Status, deaths: int) -> bool:
     """Whether a program will not come up however long we wait."""
     if status.state == "FATAL" or deaths >= _MAX_DEATHS:
         return True
-    return status.state in {"BACKOFF", "EXITED"} and status.exit_status == _BAD_SETTINGS
+    # Twice, as a port that a killed predecessor still held for a moment is told the same way.
+    return status.state in {"BACKOFF", "EXITED"} and status.exit_status == _BAD_SETTINGS and deaths >= 1
 
 
 def tail(stack: Stack, name: str) -> str:
