@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from ingest.candle import State
 from ingest.events import FeedState
@@ -41,12 +41,6 @@ producer_backlog_candles = Gauge("producer_backlog_candles", "Candles that wait 
 producer_outstanding_records = Gauge(
     "producer_outstanding_records", "Records handed to the Kafka client and not yet acknowledged."
 )
-producer_acknowledge_seconds = Histogram(
-    "producer_acknowledge_seconds",
-    "From handing a candle to the Kafka client until Kafka acknowledged it.",
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 120),
-)
-
 for _kind in ("candle", "event", "dead_letter"):
     producer_failures_total.labels(_kind)
 

@@ -261,14 +261,13 @@ class CandleProducer:
             return False
         return True
 
-    def _candle_delivered(self, record: CandleRecord, error: KafkaError | None, message: Message) -> None:
+    def _candle_delivered(self, record: CandleRecord, error: KafkaError | None, _message: Message) -> None:
         flight = self._in_flight[record.key]
         flight.count -= 1
         if not flight.count:
             del self._in_flight[record.key]
         if error is None:
             record.acknowledged = True
-            metrics.producer_acknowledge_seconds.observe(message.latency() or 0.0)
             record.mark.resolve()
             return
         metrics.producer_failures_total.labels("candle").inc()

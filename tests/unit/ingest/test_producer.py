@@ -1,96 +1,26 @@
 """The producer against a scripted Kafka client: what it keeps, in which order, and what it reports."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.backlog import CandleBacklog, EventBacklog, Seen
 from ingest.candle import Candle, State
-from ingest.codec import decode_candle, decode_event
+from ingest.codec import decode_candle
 from ingest.events import EventKind, FeedEvent, FeedState
 from ingest.marks import Marks
 from ingest.producer import REFUSED_PAUSE_SECONDS, CandleProducer
-from ingest.topics import CANDLES, DEAD_LETTERS, FEEDS
+from ingest.topics import CANDLES, DEAD_LETTERS
 from tests.conftest import FakeClock, make_candle, minute
+from tests.unit.ingest.scripted import ScriptedKafka
 
 TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)
 UNAUTHORIZED = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 FATAL = KafkaError(KafkaError._FATAL, "lost its place", fatal=True)
-
-
-@dataclass
-class Produced:
-    """One record that the scripted client took."""
-
-    topic: str
-    value: bytes
-    key: bytes
-    headers: list[tuple[str, Any]] | None
-    on_delivery: Callable[[KafkaError | None, Message], None]
-
-
-@dataclass
-class ScriptedKafka:
-    """Takes up to ``room`` records at once, and reports their delivery when a test says so."""
-
-    room: int = 1000
-    raises: KafkaException | None = None
-    queued: list[Produced] = field(default_factory=list)
-    log: list[Produced] = field(default_factory=list)
-
-    def produce(
-        self,
-        topic: str,
-        value: bytes,
-        key: bytes,
-        *,
-        headers: list[tuple[str, str | bytes | None]] | None = None,
-        on_delivery: Callable[[KafkaError | None, Message], None],
-    ) -> None:
-        if self.raises is not None:
-            raise self.raises
-        if len(self.queued) >= self.room:
-            raise BufferError("Local: Queue full")
-        self.queued.append(Produced(topic, value, key, headers, on_delivery))
-
-    def report(self, error: KafkaError | None = None, position: int = 0) -> Produced:
-        """Report one queued record as delivered, or as failed."""
-        record = self.queued.pop(position)
-        if error is None:
-            self.log.append(record)
-        record.on_delivery(error, Message())
-        return record
-
-    def report_all(self, error: KafkaError | None = None) -> None:
-        """The same for everything that is queued now."""
-        for _ in range(len(self.queued)):
-            self.report(error)
-
-    def poll(self, timeout: float) -> int:
-        return 0
-
-    def flush(self, timeout: float) -> int:
-        return len(self.queued)
-
-    def purge(self) -> None:
-        self.report_all(KafkaError(KafkaError._PURGE_QUEUE))
-
-    def __len__(self) -> int:
-        return len(self.queued)
-
-    def candles(self) -> list[Candle]:
-        """What consumers of ``candles`` read."""
-        return [decode_candle(record.value) for record in self.log if record.topic == CANDLES]
-
-    def events(self) -> list[FeedEvent]:
-        """What consumers of ``feeds`` read."""
-        return [decode_event(record.value) for record in self.log if record.topic == FEEDS]
 
 
 @dataclass
