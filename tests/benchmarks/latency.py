@@ -146,7 +146,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     market = {"SIM_START": "-60s", "SIM_SPEED": "1000", "SIM_UPDATES": str(options.updates), "PAIRS": ",".join(PAIRS)}
-    with running_stack("latency", 40_000, **market) as stack:
+    with running_stack("latency", 3_000, **market) as stack:
         settle(stack)
         with following(stack, follow_client) as seen:
             time.sleep(options.seconds)

@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=200_000)
     options = parser.parse_args()
-    with running_stack("throughput", 40_000, SIM_START="-60s", SIM_SPEED="1000") as stack:
+    with running_stack("throughput", 3_000, SIM_START="-60s", SIM_SPEED="1000") as stack:
         uri = f"mongodb://127.0.0.1:{stack.port(27017)}"
         with pymongo.MongoClient[dict[str, object]](uri) as client:
             candles = client["crypto-streams"]["candles"]

@@ -133,12 +133,12 @@ class Stack:
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             try:
-                variables = (entry / "environ").read_bytes().split(b"\0")
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (entry / "environ").read_bytes()
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
             except OSError:
                 continue  # it ended meanwhile, or is not ours to read
-            if f"RUN_DIR={self.environment['RUN_DIR']}".encode() in variables or str(self.run_dir) in command:
-                found.append(f"{entry.name} {command}")
+            if str(self.run_dir).encode() in environment + command:
+                found.append(f"{entry.name} {command.decode()}")
         return found
 
 

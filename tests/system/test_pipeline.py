@@ -32,7 +32,7 @@ EVERYTHING = {"from": 0, "to": 9_999_999_999_999}
 def stack() -> Iterator[Stack]:
     """A stack that follows one simulated market through both adapters."""
     settings = {"EXCHANGE": "sim,simkraken", "PAIRS": ",".join(PAIRS), "SIM_START": SIM_START, "SIM_SPEED": "60"}
-    with running_stack("system", 30_000, **settings) as stack:
+    with running_stack("system", 2_000, **settings) as stack:
         yield stack
 
 
