@@ -131,7 +131,7 @@ def test_only_rest_and_websocket_are_published_and_only_on_loopback() -> None:
         name: [resolve(port) for port in service["ports"]] for name, service in SERVICES.items() if "ports" in service
     }
 
-    nothing = dict.fromkeys(SERVICES, list[str]())
+    nothing: dict[str, list[str]] = {name: [] for name in SERVICES}
     assert published == nothing | {"ws": ["127.0.0.1:3004:3004"], "rest": ["127.0.0.1:8080:8080"]}
 
 
