@@ -5,8 +5,7 @@ A completion may be lost like everything in Redis; the batch is then repeated, w
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
-from queue import SimpleQueue
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -49,9 +48,9 @@ def push_completion(client: "redis.Redis", completion: Completion) -> None:
 
 
 class CompletionReader:
-    """A thread that takes completions from Redis and puts them into ``into``, many per wake-up."""
+    """A thread that takes completions from Redis and hands them to ``into``, many per wake-up."""
 
-    def __init__(self, client: "redis.Redis", into: "SimpleQueue[Completion]") -> None:
+    def __init__(self, client: "redis.Redis", into: "Callable[[Completion], None]") -> None:
         self._client = client
         self._into = into
         self._keys: Sequence[str] = ()
@@ -103,6 +102,6 @@ class CompletionReader:
 
     def _take(self, text: bytes) -> None:
         try:
-            self._into.put(_decoder.decode(text))
+            self._into(_decoder.decode(text))
         except msgspec.DecodeError as error:
             logger.warning("unreadable completion", extra={"reason": str(error), "text": repr(text[:80])})

@@ -42,20 +42,20 @@ class DeadLetters:
         tells copies apart.
         """
         outcomes: dict[int, KafkaError | None] = {}
-        letters = {letter.offset: letter for letter in letters}
-        for letter in letters.values():
+        by_offset = {letter.offset: letter for letter in letters}
+        for letter in by_offset.values():
             self._produce(topic, partition, letter, outcomes)
         deadline = time.monotonic() + SEND_SECONDS
-        while len(outcomes) < len(letters) and time.monotonic() < deadline:
+        while len(outcomes) < len(by_offset) and time.monotonic() < deadline:
             self._producer.poll(0.05)
         for offset, error in list(outcomes.items()):
             if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 del outcomes[offset]
-                self._produce(topic, partition, _cut(letters[offset]), outcomes)
-        while len(outcomes) < len(letters) and time.monotonic() < deadline:
+                self._produce(topic, partition, _cut(by_offset[offset]), outcomes)
+        while len(outcomes) < len(by_offset) and time.monotonic() < deadline:
             self._producer.poll(0.05)
         failed = [str(error) for error in outcomes.values() if error is not None]
-        if failed or len(outcomes) < len(letters):
+        if failed or len(outcomes) < len(by_offset):
             reason = failed[0] if failed else f"no answer within {SEND_SECONDS:g} s"
             logger.warning("cannot write dead letters", extra={"topic": self._topic, "reason": reason})
             return False

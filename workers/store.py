@@ -172,16 +172,28 @@ class CandleStore:
             document = self._watermarks.find_one({"_id": key})
         return None if document is None else int(document["offset"])
 
-    def advance_watermark(self, key: str, offset: int) -> int | None:
+    def advance_watermark(self, key: str, offset: int, *, at_least: int | None = None) -> int | None:
         """Raise the offset under ``key`` to ``offset`` unless it is higher already.
 
+        Args:
+            key: Whose watermark.
+            offset: The new one.
+            at_least: Leave a watermark alone that is below this or missing: the store was restored from an older copy,
+                and what lies between has to be written again first. None: raise it from wherever it is.
+
         Returns:
-            The value before, None if there was none: what tells a store that was restored from an older copy.
+            The value before, None if there was none.
         """
+        matching: Document = {"_id": key} if at_least is None else {"_id": key, "offset": {"$gte": at_least}}
         with _reads("advance_watermark"):
             before = self._watermarks.find_one_and_update(
-                {"_id": key}, {"$max": {"offset": Int64(offset)}}, upsert=True, return_document=ReturnDocument.BEFORE
+                matching,
+                {"$max": {"offset": Int64(offset)}},
+                upsert=at_least is None,
+                return_document=ReturnDocument.BEFORE,
             )
+            if before is None and at_least is not None:
+                return self.read_watermark(key)
         return None if before is None else int(before["offset"])
 
     def close(self) -> None:

@@ -1,0 +1,67 @@
+"""What a bridge knows of one partition while it is assigned to it."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka import OFFSET_INVALID, TopicPartition
+
+from workers.batching import Collector
+from workers.policies import Source
+from workers.starts import Start
+from workers.watermark import Batch, PartitionBatches
+
+
+class Assignment:
+    """One partition from one assignment or rewind to the next.
+
+    The id is fresh each time, so that completions of earlier jobs can never be taken for these.
+    """
+
+    def __init__(self, topic: str, partition: int, source: Source) -> None:
+        self.id = uuid.uuid4().hex
+        self.topic, self.partition, self.source = topic, partition, source
+        self.collector = Collector(source.version_of)
+        self.batches = PartitionBatches()
+        #: None until it is known where to start; nothing is read before.
+        self.start: Start | None = None
+        #: What Kafka and the store were last known to have as this partition's watermark.
+        self.committed: int | None = None
+        self.stored: int | None = None
+        #: Offset that reading must go to before anything counts; None once it is there.
+        self.seek_to: int | None = None
+        #: Nothing of it counts any more.
+        self.abandoned = False
+        self._next_offset = 0
+
+    def begin(self, start: Start) -> None:
+        """Set where it starts."""
+        self.start, self.stored = start, start.stored
+        self.batches = PartitionBatches(start.known_offset)
+        self._next_offset = start.known_offset or 0
+
+    def add(self, offset: int, key: bytes | None, value: bytes | None, now: float) -> Batch | None:
+        """Add a record; returns the batch before it when the record does not fit in."""
+        if self.start is None or self.seek_to is not None or offset < self._next_offset:
+            return None
+        self._next_offset = offset + 1
+        return self.collector.add(offset, key, value, now)
+
+    def unfinished(self) -> Iterator[Batch]:
+        """Batches that are not done, oldest first."""
+        return (batch for batch in self.batches if not batch.done)
+
+    @property
+    def to_commit(self) -> int | None:
+        """The watermark, None if Kafka has it already or there is none."""
+        watermark = self.batches.watermark
+        return None if watermark == self.committed else watermark
+
+    def at(self, offset: int = OFFSET_INVALID) -> TopicPartition:
+        """This partition in Kafka's terms, at ``offset`` if one is given."""
+        return TopicPartition(self.topic, self.partition, offset)
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """This partition in a log line's terms."""
+        return {"topic": self.topic, "partition": self.partition}

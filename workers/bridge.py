@@ -1,0 +1,505 @@
+"""The bridge: from Kafka to the workers, committing only what took effect.
+
+Kafka is the only durable queue; everything beyond it is a hint that may be lost. So the bridge reads batches, sends
+each as a job, and moves a partition's watermark only over batches that a worker (or, when none answers, the bridge
+itself) reported as applied. The watermark alone is committed. Repeats are harmless, because stores only move forward.
+
+The main loop owns all state. Beside it: a thread that reads completions, one that applies batches when no worker does,
+and one for questions to the store and to Kafka that may take long. None of them is waited for longer than a moment.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from ingest.clock import Clock, SystemClock
+from ingest.health import Progress
+from ingest.topics import DEAD_LETTERS, client_config
+from workers import metrics
+from workers.applier import Applied, Applier
+from workers.assignment import Assignment
+from workers.backpressure import Backpressure
+from workers.completions import Completion, CompletionReader
+from workers.dead_letters import DeadLetters
+from workers.doorbell import DoorbellBroker
+from workers.errors import StoreUnavailable
+from workers.policies import Policy
+from workers.sender import JobSender
+from workers.starts import Start, StartFinder
+from workers.store import CandleStore
+from workers.watermark import LEASE_SECONDS, MAX_LAPSES, Batch, Leases, Letter
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 0.05
+MAX_POLLED: Final = 500
+COMMIT_SECONDS: Final = 1.0
+#: How often leases, unsent batches and unfinished starts are looked at.
+UPKEEP_SECONDS: Final = 0.25
+#: How long a revoked or stopping bridge waits for completions, and then for its commit.
+DRAIN_SECONDS: Final = 3.0
+COMMIT_WAIT_SECONDS: Final = 2.0
+#: How long an assignment waits for its start before it is paused instead; resuming costs half a second of fetching.
+START_WAIT_SECONDS: Final = 1.5
+
+
+class Bridge:
+    """One bridge process; `run` returns after `stop`."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        kafka_brokers: str,
+        broker: DoorbellBroker,
+        *,
+        store: CandleStore | None = None,
+        group: str | None = None,
+        dead_letter_topic: str = DEAD_LETTERS,
+        lease_seconds: float = LEASE_SECONDS,
+        progress: Progress | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """``store`` holds the watermarks, for policies that keep them there."""
+        self._policy, self._progress = policy, progress or Progress()
+        self._clock = clock or SystemClock()
+        self._store = store if policy.watermark_in_store else None
+        group = group or policy.group
+        self._consumer = Consumer({**_consumer_config(kafka_brokers, group), "on_commit": self._on_commit})
+        admin = AdminClient(client_config(kafka_brokers))
+        self._starts = StartFinder(admin, policy, group, self._store)
+        self._letters = DeadLetters(kafka_brokers, dead_letter_topic) if policy.dead_letters else None
+        self._letters_blocked_until = float("-inf")
+        self._results: SimpleQueue[Completion | Applied] = SimpleQueue()
+        self._reader = CompletionReader(broker.client, self._results.put)
+        self._applier = Applier(self._results)
+        self._leases = Leases(lease_seconds)
+        self._backpressure = Backpressure()
+        self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
+        self._assignments: dict[tuple[str, int], Assignment] = {}
+        self._background = ThreadPoolExecutor(2, thread_name_prefix="background")
+        self._finding: list[tuple[list[Assignment], Future[list[Start]]]] = []
+        self._advancing: Future[list[tuple[Assignment, int, int | None]]] | None = None
+        self._commit_due_at = self._upkeep_due_at = float("-inf")
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask `run` to end; safe from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Bridge until `stop`, then wait a moment for completions, commit and leave the group.
+
+        Raises:
+            SeriesCollision: If two series have one hash.
+            KafkaException: If the Kafka client cannot go on.
+        """
+        self._reader.start()
+        self._applier.start()
+        self._consumer.subscribe(
+            sorted(self._policy.sources), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+        finally:
+            self._close()
+
+    # -- one turn -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        self._progress.turned()
+        if self._applier.fatal is not None:
+            raise self._applier.fatal
+        self._read()
+        self._send_due()
+        self._take_results()
+        self._push_back()
+        now = self._clock.monotonic()
+        if now >= self._upkeep_due_at:
+            self._upkeep_due_at = now + UPKEEP_SECONDS
+            self._finish_starts()
+            self._repeat(now)
+        if now >= self._commit_due_at:
+            self._commit_due_at = now + COMMIT_SECONDS
+            self._commit(self._assignments.values())
+            self._advance_in_store()
+            self._report()
+
+    def _read(self) -> None:
+        message = self._consumer.poll(POLL_SECONDS)
+        if message is None:
+            return
+        # Taken in before the next call: that may run a rebalance, after which this record would be out of place.
+        self._take_in(message)
+        for message in self._consumer.consume(MAX_POLLED - 1, 0):
+            self._take_in(message)
+
+    def _take_in(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.fatal():
+                raise KafkaException(error)
+            logger.warning("cannot read from Kafka", extra={"reason": str(error)})
+            return
+        topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+        assignment = self._assignments.get((topic, partition))
+        if assignment is None:
+            return
+        metrics.BRIDGE_RECORDS.labels(self._policy.name, topic).inc()
+        key, value = message.key(), message.value()
+        before = assignment.add(offset, _as_bytes(key), _as_bytes(value), self._clock.monotonic())
+        if before is not None:
+            self._send(assignment, before)
+        if assignment.collector.full:
+            self._send_collected(assignment)
+
+    def _send_due(self) -> None:
+        wait_seconds = self._backpressure.batch_seconds(self._policy.batch_seconds)
+        now = self._clock.monotonic()
+        for assignment in list(self._assignments.values()):
+            began_at = assignment.collector.began_at
+            if began_at is not None and now - began_at >= wait_seconds:
+                self._send_collected(assignment)
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _send_collected(self, assignment: Assignment) -> None:
+        batch = assignment.collector.take()
+        if batch is not None:
+            self._send(assignment, batch)
+
+    def _send(self, assignment: Assignment, batch: Batch) -> None:
+        assignment.batches.add(batch)
+        self._backpressure.added()
+        conflated = batch.records - len(batch.rows) - len(batch.letters)
+        metrics.BRIDGE_CONFLATED.labels(self._policy.name).inc(conflated)
+        if not batch.rows:
+            self._applied(assignment, batch, [])
+        elif self._leases.queue_dead:
+            self._apply_itself(assignment, batch)
+            if self._leases.probe_is_due(self._clock.monotonic()):
+                self._sender.send(assignment, batch)
+        else:
+            self._leases.begin(batch, self._clock.monotonic())
+            batch.enqueued = self._sender.send(assignment, batch)
+
+    def _apply_itself(self, assignment: Assignment, batch: Batch) -> None:
+        batch.lapses = MAX_LAPSES
+        metrics.BRIDGE_APPLIED_ITSELF.labels(self._policy.name).inc()
+        self._applier.submit(assignment, batch)
+
+    def _repeat(self, now: float) -> None:
+        waiting = {batch: each for each in self._assignments.values() for batch in each.unfinished()}
+        for batch in self._leases.lapse(waiting, now):
+            if batch.lapses >= MAX_LAPSES:
+                self._apply_itself(waiting[batch], batch)
+            else:
+                metrics.BRIDGE_REDISPATCHED.labels(self._policy.name).inc()
+                self._leases.begin(batch, now)
+        for batch, assignment in waiting.items():
+            if batch.applied:
+                self._finish(assignment, batch)
+            elif not batch.enqueued and batch.lapses < MAX_LAPSES:
+                batch.enqueued = self._sender.send(assignment, batch)
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def _take_results(self) -> None:
+        with suppress(Empty):
+            while True:
+                result = self._results.get_nowait()
+                if isinstance(result, Applied):
+                    if not result.assignment.abandoned and not result.batch.applied:
+                        self._applied(result.assignment, result.batch, result.refused)
+                else:
+                    self._completed(result)
+
+    def _completed(self, completion: Completion) -> None:
+        found = [each for each in self._assignments.values() if each.id == completion.assignment_id]
+        batch = None
+        if found and found[0].partition == completion.partition:
+            batch = found[0].batches.find(completion.first, completion.last)
+        self._leases.completed(batch, self._clock.monotonic())
+        if batch is not None and not batch.applied:
+            self._applied(found[0], batch, completion.refused)
+
+    def _applied(self, assignment: Assignment, batch: Batch, refused: Iterable[tuple[int, str]]) -> None:
+        rows = {row.offset: row for row in batch.rows}
+        for offset, reason in refused:
+            row = rows.get(offset)
+            if row is not None:
+                batch.letters.append(Letter(offset, row.key, row.text.encode(), reason))
+        batch.applied, batch.rows = True, []
+        self._finish(assignment, batch)
+
+    def _finish(self, assignment: Assignment, batch: Batch) -> None:
+        """Mark a batch done, once what it could not apply is safe elsewhere."""
+        now = self._clock.monotonic()
+        if batch.letters:
+            if self._letters is not None:
+                if now < self._letters_blocked_until:
+                    return
+                if not self._letters.send(assignment.topic, assignment.partition, batch.letters):
+                    self._letters_blocked_until = self._clock.monotonic() + COMMIT_SECONDS
+                    return
+                metrics.DEAD_LETTERS.labels(self._policy.name).inc(len(batch.letters))
+            metrics.BRIDGE_UNREADABLE.labels(self._policy.name).inc(len(batch.letters))
+            batch.letters = []
+        assignment.batches.mark_done(batch)
+        self._backpressure.removed()
+
+    # -- backpressure -------------------------------------------------------------------------------------------------
+
+    def _push_back(self) -> None:
+        change = self._backpressure.change(sum(len(each.batches) for each in self._assignments.values()))
+        if change is None:
+            return
+        # One that is still looking for its start is paused for a reason of its own.
+        partitions = [each.at() for each in self._assignments.values() if each.start is not None]
+        if not partitions:
+            return
+        if change:
+            self._consumer.pause(partitions)
+        else:
+            self._consumer.resume(partitions)
+
+    # -- watermarks ---------------------------------------------------------------------------------------------------
+
+    def _commit(self, assignments: Iterable[Assignment]) -> None:
+        offsets = [each.at(offset) for each in assignments if (offset := each.to_commit) is not None]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _commit_and_wait(self, assignments: Sequence[Assignment]) -> None:
+        """Commit and wait for the answer, but not for ever: a synchronous commit would wait for any coordinator."""
+        self._commit(assignments)
+        deadline = self._clock.monotonic() + COMMIT_WAIT_SECONDS
+        while any(each.to_commit is not None for each in assignments) and self._clock.monotonic() < deadline:
+            # The answer is handed out by this call; records are not taken in any more.
+            self._consumer.poll(POLL_SECONDS)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        metrics.BRIDGE_COMMITS.labels(self._policy.name, "failed" if error else "ok").inc()
+        if error is not None:
+            logger.warning("cannot commit, trying again", extra={"reason": str(error)})
+            return
+        for each in partitions:
+            assignment = self._assignments.get((each.topic, each.partition))
+            if assignment is not None and not each.error:
+                assignment.committed = each.offset
+
+    def _advance_in_store(self) -> None:
+        """Write the watermarks beside the rows, after them, so that they can only be too low."""
+        if self._store is None:
+            return
+        if self._advancing is not None:
+            if not self._advancing.done():
+                return
+            self._take_advanced(self._advancing)
+            self._advancing = None
+        store = self._store
+        moved = [
+            (each, each.start.key, each.batches.watermark, each.stored)
+            for each in self._assignments.values()
+            if each.start is not None and each.batches.watermark is not None and each.batches.watermark != each.stored
+        ]
+
+        def advance() -> list[tuple[Assignment, int, int | None]]:
+            return [
+                (assignment, offset, store.advance_watermark(key, offset, at_least=stored))
+                for assignment, key, offset, stored in moved
+                if stored is None or offset > stored
+            ]
+
+        if moved:
+            self._advancing = self._background.submit(advance)
+
+    def _take_advanced(self, future: "Future[list[tuple[Assignment, int, int | None]]]") -> None:
+        try:
+            advanced = future.result(timeout=0)
+        except StoreUnavailable as error:
+            logger.warning("cannot store watermarks, trying again", extra={"reason": str(error)})
+            return
+        for assignment, offset, before in advanced:
+            if assignment.abandoned:
+                continue
+            if assignment.stored is not None and (before is None or before < assignment.stored):
+                self._rewind(assignment, before)
+            else:
+                assignment.stored = offset if before is None else max(offset, before)
+
+    def _rewind(self, assignment: Assignment, stored: int | None) -> None:
+        """The store was restored from an older copy: read again what it lacks, under a fresh assignment id."""
+        logger.warning("store holds an older copy, reading again", extra={**assignment.where, "offset": stored})
+        metrics.BRIDGE_REWINDS.labels(self._policy.name).inc()
+        assert assignment.start is not None
+        self._forget(assignment)
+        offset = OFFSET_BEGINNING if stored is None else stored
+        again = Assignment(assignment.topic, assignment.partition, assignment.source)
+        again.begin(Start(again.topic, again.partition, offset, assignment.start.key, stored))
+        again.seek_to = offset
+        self._assignments[again.topic, again.partition] = again
+        self._watch()
+        self._seek(again)
+
+    def _seek(self, assignment: Assignment) -> None:
+        assert assignment.seek_to is not None
+        try:
+            self._consumer.seek(assignment.at(assignment.seek_to))
+        except KafkaException as error:
+            # A partition whose fetching has not begun cannot be moved yet; the upkeep tries again.
+            logger.info("cannot seek yet", extra={**assignment.where, "reason": str(error)})
+        else:
+            assignment.seek_to = None
+
+    # -- assignment ---------------------------------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        assignments = [Assignment(each.topic, each.partition, self._policy.sources[each.topic]) for each in partitions]
+        for each in assignments:
+            self._assignments[each.topic, each.partition] = each
+        self._watch()
+        logger.info("assigned", extra={"partitions": _names(assignments)})
+        finding = self._background.submit(self._starts.find, partitions)
+        try:
+            starts = finding.result(timeout=START_WAIT_SECONDS)
+        except Exception:
+            consumer.incremental_assign(partitions)
+            consumer.pause(partitions)
+            self._finding.append((assignments, finding))
+            return
+        for each, start in zip(assignments, starts, strict=True):
+            each.begin(start)
+        consumer.incremental_assign([each.at(start.offset) for each, start in zip(assignments, starts, strict=True)])
+        if self._backpressure.paused:
+            consumer.pause(partitions)
+
+    def _finish_starts(self) -> None:
+        for each in self._assignments.values():
+            if each.seek_to is not None:
+                self._seek(each)
+                sought = each.seek_to is None
+                if sought and not self._backpressure.paused:
+                    self._consumer.resume([each.at()])
+        unfinished = []
+        for assignments, finding in self._finding:
+            wanted = [each for each in assignments if not each.abandoned]
+            if not finding.done():
+                unfinished.append((assignments, finding))
+            elif error := finding.exception():
+                logger.warning("cannot find where to start, trying again", extra={"reason": str(error)})
+                if wanted:
+                    again = self._background.submit(self._starts.find, [each.at() for each in wanted])
+                    unfinished.append((wanted, again))
+            else:
+                starts = {(start.topic, start.partition): start for start in finding.result()}
+                for each in wanted:
+                    start = starts[each.topic, each.partition]
+                    each.begin(start)
+                    # It is paused; the next upkeep moves and resumes it.
+                    each.seek_to = start.offset
+        self._finding = unfinished
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        revoked = self._assigned(partitions)
+        self._drain(revoked)
+        # Goes to the coordinator before the word that these partitions are given up, on the same connection.
+        self._commit(revoked)
+        for each in revoked:
+            self._forget(each)
+        self._watch()
+        logger.info("revoked", extra={"partitions": _names(revoked)})
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        lost = self._assigned(partitions)
+        for each in lost:
+            self._forget(each)
+        self._watch()
+        logger.warning("lost, what was under way will be repeated", extra={"partitions": _names(lost)})
+
+    def _assigned(self, partitions: Sequence[TopicPartition]) -> list[Assignment]:
+        found = [self._assignments.get((each.topic, each.partition)) for each in partitions]
+        return [each for each in found if each is not None]
+
+    def _drain(self, assignments: Sequence[Assignment]) -> None:
+        """Wait a moment for completions of what is under way; nothing new is sent meanwhile."""
+        deadline = self._clock.monotonic() + DRAIN_SECONDS
+        pause = threading.Event()
+        while any(any(each.unfinished()) for each in assignments) and self._clock.monotonic() < deadline:
+            self._progress.turned()
+            pause.wait(0.01)
+            self._take_results()
+
+    def _forget(self, assignment: Assignment) -> None:
+        assignment.abandoned = True
+        for _ in assignment.unfinished():
+            self._backpressure.removed()
+        self._assignments.pop((assignment.topic, assignment.partition), None)
+        where = (self._policy.name, assignment.topic, str(assignment.partition))
+        for gauge in (metrics.BRIDGE_LAG, metrics.BRIDGE_WATERMARK):
+            with suppress(KeyError):
+                gauge.remove(*where)
+
+    def _watch(self) -> None:
+        self._reader.watch(each.id for each in self._assignments.values())
+
+    def _close(self) -> None:
+        mine = list(self._assignments.values())
+        self._drain(mine)
+        self._commit_and_wait(mine)
+        # Before leaving the group, which revokes them: everything has been done for them.
+        for each in mine:
+            self._forget(each)
+        self._applier.stop()
+        self._reader.stop()
+        self._consumer.close()
+        self._background.shutdown(wait=False, cancel_futures=True)
+
+    # -- report -------------------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        name = self._policy.name
+        waiting = [batch for each in self._assignments.values() for batch in each.unfinished()]
+        metrics.BRIDGE_BATCHES.labels(name).set(len(waiting))
+        metrics.BRIDGE_ROWS.labels(name).set(sum(len(batch.rows) for batch in waiting))
+        metrics.BRIDGE_PAUSED.labels(name).set(self._backpressure.paused)
+        metrics.BRIDGE_QUEUE_DEAD.labels(name).set(self._leases.queue_dead)
+        for each in self._assignments.values():
+            watermark = each.batches.watermark
+            if watermark is not None:
+                where = (name, each.topic, str(each.partition))
+                metrics.BRIDGE_WATERMARK.labels(*where).set(watermark)
+                with suppress(KafkaException):
+                    _, end = self._consumer.get_watermark_offsets(each.at(), cached=True)
+                    metrics.BRIDGE_LAG.labels(*where).set(max(0, end - watermark))
+
+
+def _consumer_config(brokers: str, group: str) -> "dict[str, str | int | float | bool | Callable[..., None]]":
+    return {
+        **client_config(brokers),
+        "group.id": group,
+        # The broker balances members in 0.6 s rather than 5 s.
+        "group.protocol": "consumer",
+        # Only watermarks are committed, by us.
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        # What is read ahead is memory; a full queue is looked at again soon rather than in a second.
+        "queued.max.messages.kbytes": 4096,
+        "fetch.queue.backoff.ms": 50,
+    }
+
+
+def _as_bytes(data: bytes | str | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data
+
+
+def _names(assignments: Iterable[Assignment]) -> str:
+    return " ".join(f"{each.topic}/{each.partition}" for each in assignments)

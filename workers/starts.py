@@ -1,0 +1,111 @@
+"""Where to start reading a partition."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    ConsumerGroupTopicPartitions,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from workers.policies import Policy
+from workers.store import CandleStore
+
+#: Each question to Kafka.
+KAFKA_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where one partition starts.
+
+    ``offset`` may be confluent_kafka's `OFFSET_BEGINNING`; ``stored`` is the store's watermark (None: there is none)
+    under ``key``.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    stored: int | None
+
+    @property
+    def known_offset(self) -> int | None:
+        """The offset as a number, None if it is the earliest, whichever that is."""
+        return self.offset if self.offset >= 0 else None
+
+
+class StartFinder:
+    """Finds the starts of partitions; blocks, so it runs beside the main loop.
+
+    It asks through the admin client: the consumer serialises its callers, so a question from another thread waits for
+    as long as the main loop keeps polling.
+    """
+
+    def __init__(self, admin: AdminClient, policy: Policy, group: str, store: CandleStore | None) -> None:
+        self._admin, self._policy, self._group, self._store = admin, policy, group, store
+
+    def find(self, partitions: Sequence[TopicPartition]) -> list[Start]:
+        """The start of each partition, in the order given.
+
+        With a store: the lower of Kafka's commit and the store's watermark, the earliest if either is missing. Both
+        say "everything below took effect", and either may be wrong alone: commits expire and outlive a topic, a store
+        is restored from a copy. The store's watermark names the topic's id, because a topic that was made anew counts
+        from 0 again.
+
+        Raises:
+            KafkaException: If Kafka does not answer.
+            StoreUnavailable: If the store does not answer.
+        """
+        ids = self._topic_ids({each.topic for each in partitions})
+        committed = self._committed(partitions)
+        uncommitted = [each for each in partitions if committed.get((each.topic, each.partition), -1) < 0]
+        recent = {} if self._policy.start_ago_ms is None else self._recent(uncommitted, self._policy.start_ago_ms)
+        return [self._start(each, ids[each.topic], committed, recent) for each in partitions]
+
+    def _start(
+        self,
+        partition: TopicPartition,
+        topic_id: str,
+        committed: Mapping[tuple[str, int], int],
+        recent: Mapping[tuple[str, int], int],
+    ) -> Start:
+        place = (partition.topic, partition.partition)
+        key = f"{self._group}:{partition.topic}:{topic_id}:{partition.partition}"
+        offset = committed.get(place, -1)
+        if self._store is None:
+            return Start(*place, offset if offset >= 0 else recent.get(place, OFFSET_BEGINNING), key, None)
+        stored = self._store.read_watermark(key)
+        if stored is None or offset < 0:
+            return Start(*place, OFFSET_BEGINNING, key, stored)
+        return Start(*place, min(offset, stored), key, stored)
+
+    def _topic_ids(self, topics: set[str]) -> dict[str, str]:
+        answers = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=KAFKA_SECONDS)
+        return {topic: str(future.result().topic_id) for topic, future in answers.items()}
+
+    def _committed(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
+        wanted = [TopicPartition(each.topic, each.partition) for each in partitions]
+        request = ConsumerGroupTopicPartitions(self._group, wanted)
+        (future,) = self._admin.list_consumer_group_offsets([request], request_timeout=KAFKA_SECONDS).values()
+        answer = future.result().topic_partitions or []
+        return {(each.topic, each.partition): each.offset for each in answer}
+
+    def _recent(self, partitions: Sequence[TopicPartition], ago_ms: int) -> dict[tuple[str, int], int]:
+        if not partitions:
+            return {}
+        # The end first: a record that comes between the two questions must not be missed.
+        ends = self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        since = self._offsets(partitions, OffsetSpec.for_timestamp(time.time_ns() // 1_000_000 - ago_ms))
+        return {place: offset if offset >= 0 else ends[place] for place, offset in since.items()}
+
+    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+        wanted = {TopicPartition(each.topic, each.partition): spec for each in partitions}
+        answers = self._admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
+        return {(each.topic, each.partition): future.result().offset for each, future in answers.items()}
