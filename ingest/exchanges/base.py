@@ -90,8 +90,10 @@ class KeepAlive:
 
 def shown(value: object) -> str:
     """A value that an exchange sent, as a reason may show it: short, plain ASCII, and never an error."""
-    # Only text is shown: printing a deeply nested list or a number of 5,000 digits raises.
-    return f"{value!a:.60}" if isinstance(value, str | None) else f"a value of type {type(value).__name__}"
+    if isinstance(value, str | None) or (isinstance(value, int) and abs(value) < 2**63):
+        return f"{value!a:.60}"
+    # Printing a deeply nested list or a number of 5,000 digits raises.
+    return f"a value of type {type(value).__name__}"
 
 
 class Connection(Protocol):

@@ -125,7 +125,7 @@ class BlockchainConnection:
         try:
             message = _frame_decoder.decode(frame)
         except (ValueError, RecursionError) as error:
-            return [Invalid(f"unreadable frame: {error!a:.150}")]
+            return [Invalid(f"unreadable frame: {error!s:.150}")]
         missed = self._missed(message.seqnum)
         if isinstance(missed, Invalid):
             return [missed]
@@ -184,6 +184,6 @@ class BlockchainConnection:
             timestamp = time * 1000 if time < SECONDS_BELOW else time
             check_timestamp(timestamp, self._interval)
             check_prices(open_, high, low, close, volume)
-        except (ValueError, CandleError) as error:
-            return Invalid(f"candle of {symbol}: {str(error)!a:.150}")
+        except (ValueError, RecursionError, CandleError) as error:
+            return Invalid(f"candle of {symbol}: {error!s:.150}")
         return CandleUpdate(symbol, self._interval, timestamp, open_, high, low, close, volume)

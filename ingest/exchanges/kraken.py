@@ -135,7 +135,7 @@ class KrakenConnection:
         try:
             message = _frame_decoder.decode(frame)
         except (ValueError, RecursionError) as error:
-            return [Invalid(f"unreadable frame: {error!a:.150}")]
+            return [Invalid(f"unreadable frame: {error!s:.150}")]
         match message.channel, message.method:
             case "ohlc", None:
                 return self._candles(message)
@@ -160,12 +160,10 @@ class KrakenConnection:
             return refusal
         try:
             result = _result_decoder.decode(message.result)
-        except ValueError as error:
-            return Invalid(f"acknowledgement: {str(error)!a:.150}")
+        except (ValueError, RecursionError) as error:
+            return Invalid(f"acknowledgement: {error!s:.150}")
         if result.channel != "ohlc" or result.symbol not in self._pairs:
-            return Invalid(
-                f"acknowledgement of {shown(result.symbol)} on {shown(result.channel)}, which was not asked for"
-            )
+            return Invalid(f"acknowledgement of {shown(result.symbol)} on {shown(result.channel)}, not asked for")
         return Subscribed(self._pairs[result.symbol])
 
     def _candles(self, message: _Frame) -> list[Event]:
@@ -173,8 +171,8 @@ class KrakenConnection:
             return [Invalid(f"unknown type {shown(message.type)} on channel 'ohlc'")]
         try:
             rows = _rows_decoder.decode(message.data)
-        except ValueError as error:
-            return [Invalid(f"data: {str(error)!a:.150}")]
+        except (ValueError, RecursionError) as error:
+            return [Invalid(f"data: {error!s:.150}")]
         events = [self._candle(row) for row in rows]
         if message.type == "snapshot":
             events = _mark_history(events)
@@ -194,8 +192,8 @@ class KrakenConnection:
                 raise CandleError("symbol", row.symbol, "one that was subscribed")
             check_timestamp(timestamp, self._interval)
             check_prices(row.open, row.high, row.low, row.close, row.volume)
-        except (ValueError, CandleError) as error:
-            return Invalid(f"candle: {str(error)!a:.150}")
+        except (ValueError, RecursionError, CandleError) as error:
+            return Invalid(f"candle: {error!s:.150}")
         return CandleUpdate(
             self._pairs[row.symbol], self._interval, timestamp, row.open, row.high, row.low, row.close, row.volume
         )

@@ -171,7 +171,8 @@ class BlockchainSession:
         if self._next_heartbeat_ms is None or now_ms < self._next_heartbeat_ms:
             return []
         # Beats missed while the process stood still are not made up for.
-        self._next_heartbeat_ms = max(self._next_heartbeat_ms, now_ms - HEARTBEAT_MS) + HEARTBEAT_MS
+        late = now_ms >= self._next_heartbeat_ms + HEARTBEAT_MS
+        self._next_heartbeat_ms = (now_ms if late else self._next_heartbeat_ms) + HEARTBEAT_MS
         return [self._frame({"event": "updated", "channel": "heartbeat", "timestamp": rfc3339(market_ms, 9)})]
 
     def _next_update_ms(self) -> int | None:

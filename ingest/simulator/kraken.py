@@ -158,15 +158,23 @@ class KrakenSession:
             for timestamp in range(oldest, newest + 1, MINUTE_MS)
             if (row := self._schedule.running(listing.pair, timestamp, now))
         ]
-        return [_candles("snapshot", rows, now)] if rows else []
+        return [_candles("snapshot", rows, self._told_ms(now_ms))] if rows else []
 
     def _injected(self) -> list[str]:
         injected = self._market.faults.injected
         return [_encode(injected.popleft()) for _ in range(len(injected))]
 
     def _times(self, now_ms: int) -> dict[str, object]:
-        now = rfc3339(self._market.time.market_at(now_ms), 6)
+        now = rfc3339(self._told_ms(now_ms), 6)
         return {"time_in": now, "time_out": now}
+
+    def _told_ms(self, now_ms: int) -> int:
+        """Market time up to which this connection has been told everything.
+
+        A reply can overtake updates that are due. Its time must not: whoever reads it knows all that came before.
+        """
+        market_ms, next_ms = self._market.time.market_at(now_ms), self._schedule.next_ms()
+        return market_ms if next_ms is None else min(market_ms, next_ms - 1)
 
 
 def _symbols(params: object) -> list[str]:
