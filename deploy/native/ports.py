@@ -4,6 +4,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.native.errors import StackError
@@ -97,10 +98,12 @@ def describe_listener(port: int) -> str:
 
 
 def _open_files(process: Path) -> set[str]:
-    try:
-        return {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
-    except OSError:
-        return set()  # gone meanwhile, or another user's
+    targets = set()
+    with suppress(OSError):  # the process is gone meanwhile, or another user's
+        for descriptor in (process / "fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                targets.add(os.readlink(descriptor))
+    return targets
 
 
 def _listening_inodes(port: int) -> set[str]:

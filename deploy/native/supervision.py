@@ -151,7 +151,9 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection  # which `close` closes
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):
