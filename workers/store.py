@@ -25,13 +25,14 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from ingest.candle import Candle, Interval, Series, State
+from workers import metrics
 from workers.decimal128 import from_decimal128, to_decimal128
 from workers.errors import SeriesCollision, StoreUnavailable
 from workers.settings import Settings
 
 Document = dict[str, Any]
 
-#: One operation of the store, all its round trips included.
+#: One operation of the store.
 TIMEOUT_SECONDS = 5.0
 #: Open times in an ``_id`` are unsigned 32-bit seconds.
 MAX_SECONDS = 2**32 - 1
@@ -65,8 +66,16 @@ class CandleStore:
     Reads raise `StoreUnavailable`; a write says by its result whether it was done.
     """
 
-    def __init__(self, client: MongoClient[Document], database: str, collection: str) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: MongoClient[Document],
+        database: str,
+        collection: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        """``timeout_seconds`` bounds each operation, all its round trips included."""
+        self._client, self._timeout_seconds = client, timeout_seconds
         # A write counts when a failover cannot undo it; a read of revisions must not see what a failover can undo.
         db = client.get_database(
             database, write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")
@@ -99,10 +108,11 @@ class CandleStore:
         # Unsorted concurrent bulks take the same locks in different orders and deadlock on FerretDB.
         rows.sort(key=lambda row: row[0])
         try:
-            with pymongo.timeout(TIMEOUT_SECONDS):
+            with pymongo.timeout(self._timeout_seconds):
                 self._write_series({candle.series for candle in candles})
                 self._write_rows(rows)
-        except PyMongoError:
+        except PyMongoError as error:
+            metrics.STORE_ERRORS.labels(type(error).__name__).inc()
             return None
         return refused
 
@@ -125,7 +135,7 @@ class CandleStore:
             newest_first: Newest first, else oldest first.
 
         Raises:
-            StoreUnavailable: If the store does not answer within five seconds.
+            StoreUnavailable: If the store does not answer in time.
         """
         first = 0 if since_ms is None else max(0, -(-since_ms // 1000))
         last = MAX_SECONDS if until_ms is None else min(MAX_SECONDS, until_ms // 1000)
@@ -134,14 +144,14 @@ class CandleStore:
         head = series_hash(series)
         ids = {"$gte": document_id(head, first * 1000), "$lte": document_id(head, last * 1000)}
         order = pymongo.DESCENDING if newest_first else pymongo.ASCENDING
-        with _reads("find"):
+        with self._reads("find"):
             # With a first batch as large as the limit the answer takes one round trip rather than two.
             cursor = self._candles.find({"_id": ids}).sort("_id", order).limit(limit).batch_size(limit)
             return [_candle(series, document) for document in cursor]
 
     def series(self) -> list[Series]:
         """Every series that has, or is about to have, a candle; in the order of their keys."""
-        with _reads("series"):
+        with self._reads("series"):
             documents = list(self._series.find())
         return sorted(
             Series(each["exchange"], each["pair"], _INTERVALS[each["interval"]])
@@ -161,14 +171,14 @@ class CandleStore:
         """Return if the store answers.
 
         Raises:
-            StoreUnavailable: If it does not within five seconds.
+            StoreUnavailable: If it does not in time.
         """
-        with _reads("ping"):
+        with self._reads("ping"):
             self._client.admin.command("ping")
 
     def read_watermark(self, key: str) -> int | None:
         """The offset stored under ``key``, None if there is none."""
-        with _reads("read_watermark"):
+        with self._reads("read_watermark"):
             document = self._watermarks.find_one({"_id": key})
         return None if document is None else int(document["offset"])
 
@@ -185,7 +195,7 @@ class CandleStore:
             The value before, None if there was none.
         """
         matching: Document = {"_id": key} if at_least is None else {"_id": key, "offset": {"$gte": at_least}}
-        with _reads("advance_watermark"):
+        with self._reads("advance_watermark"):
             before = self._watermarks.find_one_and_update(
                 matching,
                 {"$max": {"offset": Int64(offset)}},
@@ -199,6 +209,14 @@ class CandleStore:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    @contextmanager
+    def _reads(self, operation: str) -> Iterator[None]:
+        try:
+            with pymongo.timeout(self._timeout_seconds):
+                yield
+        except PyMongoError as error:
+            raise StoreUnavailable(operation, str(error)) from error
 
     def _write_series(self, all_series: set[Series]) -> None:
         now = time.monotonic()
@@ -234,9 +252,11 @@ class CandleStore:
         # Most of these are not newer. Two first inserts of one candle may also have raced; the loser, if it is the
         # newer one, is written now that the document exists.
         again = self._newer(refused_by_guard)
-        self._upsert(again)
-        unchanged = count - (len(rows) - len(refused_by_guard)) - len(again)
+        refused_again = self._upsert(again)
+        unchanged = count - (len(rows) - len(refused_by_guard)) - (len(again) - len(refused_again))
         self._replaying = unchanged * 2 > count
+        metrics.CANDLES_NOT_NEWER.inc(unchanged)
+        metrics.CANDLES_PERSISTED.inc(count - unchanged)
 
     def _upsert(self, rows: list[tuple[ObjectId, int, Document]]) -> list[tuple[ObjectId, int, Document]]:
         """Write rows under the guard and return those that it refused."""
@@ -269,15 +289,6 @@ class CandleStore:
 def deadline(seconds: float) -> AbstractContextManager[None]:
     """Let all operations inside the block, in this thread, take so many seconds together, if that is less."""
     return pymongo.timeout(seconds)
-
-
-@contextmanager
-def _reads(operation: str) -> Iterator[None]:
-    try:
-        with pymongo.timeout(TIMEOUT_SECONDS):
-            yield
-    except PyMongoError as error:
-        raise StoreUnavailable(operation, str(error)) from error
 
 
 def _series_document(series: Series) -> Document:

@@ -1,0 +1,231 @@
+"""The store on a real server that speaks MongoDB's protocol."""
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+
+from ingest.candle import Candle, Interval, Series, State
+from tests.conftest import MINUTE_MS, make_candle, minute
+from workers.errors import SeriesCollision, StoreUnavailable
+from workers.store import CandleStore, Document, document_id, series_hash
+
+SERIES = Series("sim", "BTC-USD", Interval.M1)
+
+
+@pytest.fixture
+def client(mongo_uri: str) -> Iterator[MongoClient[Document]]:
+    """A client that is closed afterwards."""
+    with MongoClient[Document](mongo_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def store(client: MongoClient[Document], database: str) -> CandleStore:
+    """An empty store."""
+    return CandleStore(client, database, "candles")
+
+
+def test_ids_are_a_function_of_series_and_open_time() -> None:
+    assert str(document_id(series_hash(SERIES), 1606166220000)) == "f12080219ba2160f5fbc26cc"
+
+
+def test_reads_back_what_was_written(store: CandleStore) -> None:
+    candles = [make_candle(number, volume=Decimal("1.50E+3"), state=State.FINAL) for number in range(3)]
+
+    refused = store.write(candles)
+
+    found = store.find(SERIES, limit=10)
+    assert refused == []
+    assert found == candles[::-1]
+    assert [str(candle.volume) for candle in found] == ["1.50E+3"] * 3
+
+
+def test_a_document_has_the_published_shape(store: CandleStore, client: MongoClient[Document], database: str) -> None:
+    store.write([make_candle()])
+
+    document = client[database].candles.find_one()
+
+    assert document is not None
+    assert list(document) == [
+        *("_id", "exchange", "pair", "interval", "timestamp"),
+        *("open", "high", "low", "close", "volume", "state", "rev"),
+    ]
+    assert document["_id"] == ObjectId("f12080219ba2160f5fbc26cc")
+    assert str(document["low"]) == "18376.035"
+    assert (document["timestamp"], document["rev"]) == (MINUTE_MS, make_candle().rev)
+
+
+def test_a_candle_only_moves_forward(store: CandleStore) -> None:
+    versions = [make_candle(written_us=MINUTE_MS * 1000 + later, volume=Decimal(later)) for later in range(5)]
+
+    for version in (versions[2], versions[0], versions[4], versions[1], versions[3], versions[4]):
+        assert store.write([version]) == []
+
+    assert store.find(SERIES, limit=10) == [versions[4]]
+
+
+def test_versions_of_one_candle_in_one_write_leave_the_newest(store: CandleStore) -> None:
+    versions = [make_candle(written_us=MINUTE_MS * 1000 + later, volume=Decimal(later)) for later in range(20)]
+    random.Random(1).shuffle(versions)
+
+    refused = store.write(versions)
+
+    assert refused == []
+    assert store.find(SERIES, limit=10) == [max(versions, key=lambda version: version.rev)]
+
+
+def test_concurrent_writers_leave_the_newest(store: CandleStore) -> None:
+    versions = [
+        make_candle(number, written_us=MINUTE_MS * 1000 + later, volume=Decimal(later))
+        for number in range(10)
+        for later in range(8)
+    ]
+    shares = [random.Random(seed).sample(versions, len(versions)) for seed in range(4)]
+    results: list[object] = []
+    threads = [threading.Thread(target=lambda share=share: results.append(store.write(share))) for share in shares]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert results == [[]] * 4
+    newest = [version for version in versions if version.volume == 7]
+    assert store.find(SERIES, limit=100, newest_first=False) == newest
+
+
+def test_a_replay_changes_nothing_and_what_is_new_in_it_is_written(store: CandleStore) -> None:
+    candles = [make_candle(number) for number in range(50)]
+    newer = [make_candle(number, state=State.FINAL) for number in range(45, 55)]
+    store.write(candles)
+
+    results = [store.write(candles), store.write(candles[:45] + newer)]
+
+    assert results == [[], []]
+    assert store.find(SERIES, limit=100, newest_first=False) == candles[:45] + newer
+
+
+def test_ranges_include_both_ends(store: CandleStore) -> None:
+    candles = [make_candle(number) for number in range(5)]
+    store.write([*candles, make_candle(pair="ETH-USD")])
+
+    found = [
+        store.find(SERIES, minute(1), minute(3), limit=10, newest_first=False),
+        store.find(SERIES, minute(1) - 1, minute(3) + 1, limit=10, newest_first=False),
+        store.find(SERIES, minute(1) + 1, minute(3) - 1, limit=10, newest_first=False),
+        store.find(SERIES, minute(3), None, limit=10),
+        store.find(SERIES, None, minute(4), limit=2),
+        store.find(SERIES, -(10**30), 10**30, limit=1, newest_first=False),
+        store.find(SERIES, minute(3), minute(1), limit=10),
+        store.find(SERIES, None, -1, limit=10),
+    ]
+
+    assert found == [
+        candles[1:4],
+        candles[1:4],
+        [candles[2]],
+        [candles[4], candles[3]],
+        [candles[4], candles[3]],
+        [candles[0]],
+        [],
+        [],
+    ]
+
+
+def test_lists_series_and_their_bounds(store: CandleStore) -> None:
+    store.write([make_candle(number) for number in (7, 2, 4)] + [make_candle(1, exchange="kraken")])
+
+    kraken = Series("kraken", "BTC-USD", Interval.M1)
+    assert store.series() == [kraken, SERIES]
+    assert store.bounds(SERIES) == (minute(2), minute(7))
+    assert store.bounds(Series("sim", "NO-SUCH", Interval.M1)) is None
+
+
+def test_a_hash_that_belongs_to_another_series_stops_the_write(
+    store: CandleStore, client: MongoClient[Document], database: str
+) -> None:
+    other = {"exchange": "sim", "pair": "OTHER-USD", "interval": "1m"}
+    client[database].series.insert_one({"_id": series_hash(SERIES), **other})
+
+    with pytest.raises(SeriesCollision) as raised:
+        store.write([make_candle()])
+
+    assert (raised.value.series, raised.value.holder) == ("sim|BTC-USD|1m", "sim|OTHER-USD|1m")
+    assert store.find(SERIES, limit=1) == []
+
+
+def test_what_cannot_be_encoded_is_refused_and_costs_nothing_else(store: CandleStore) -> None:
+    good = [make_candle(number) for number in (0, 2)]
+    too_precise = make_candle(1, volume=Decimal("1." + "1" * 40))
+    too_late = make_candle(timestamp=2**32 * 1000 + 60_000)
+
+    refused = store.write([good[0], too_precise, good[1], too_late])
+
+    assert refused is not None
+    assert [index for index, _ in refused] == [1, 3]
+    assert all(reason.startswith("cannot be encoded for the store") for _, reason in refused)
+    assert store.find(SERIES, limit=10, newest_first=False) == good
+
+
+def test_watermarks_only_rise(store: CandleStore) -> None:
+    before = [store.advance_watermark("key", offset) for offset in (5, 3, 8)]
+
+    assert (before, store.read_watermark("key")) == ([None, 5, 5], 8)
+    assert store.read_watermark("other") is None
+
+
+def test_a_watermark_of_an_older_copy_is_left_alone(store: CandleStore) -> None:
+    store.advance_watermark("old", 5)
+
+    before = [store.advance_watermark(key, 20, at_least=10) for key in ("old", "missing")]
+
+    assert before == [5, None]
+    assert (store.read_watermark("old"), store.read_watermark("missing")) == (5, None)
+
+
+def test_a_server_that_does_not_answer_is_unavailable_within_its_time() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        uri = f"mongodb://127.0.0.1:{mute.getsockname()[1]}"
+        with MongoClient[Document](uri, connectTimeoutMS=500) as client:
+            store = CandleStore(client, "any", "candles", timeout_seconds=0.5)
+            began_at = time.monotonic()
+
+            written = store.write([make_candle()])
+            with pytest.raises(StoreUnavailable):
+                store.ping()
+
+    assert written is None
+    assert time.monotonic() - began_at < 5
+
+
+def test_a_page_takes_one_round_trip(mongo_uri: str, database: str) -> None:
+    from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+    commands: list[str] = []
+
+    class Recorder(CommandListener):
+        def started(self, event: CommandStartedEvent) -> None:
+            commands.append(event.command_name)
+
+        def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+        def failed(self, event: CommandFailedEvent) -> None: ...
+
+    with MongoClient[Document](mongo_uri, event_listeners=[Recorder()]) as client:
+        store = CandleStore(client, database, "candles")
+        candles: list[Candle] = [make_candle(number) for number in range(300)]
+        store.write(candles)
+        commands.clear()
+
+        found = store.find(SERIES, limit=250)
+
+    assert (len(found), commands[0], commands.count("getMore")) == (250, "find", 0)
