@@ -1,8 +1,6 @@
 """The simulated exchange on a real WebSocket server: all dialects on one port, told apart by their path.
 
-Each connection has a session (`ingest.simulator.session`), a reader and a sender. Both make frames and send them
-under one lock, because frames are numbered when they are made. Sending waits for the client, so a slow one costs its
-socket's buffers and no more; one that takes nothing for `SEND_TIMEOUT_SECONDS` is dropped.
+Plain requests are answered too: ``GET /livez``, and the refusals of an exchange that wants a certain ``Origin``.
 """
 
 import asyncio
@@ -16,15 +14,15 @@ from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from ingest.clock import Clock, SystemClock, now_ms
+from ingest.clock import Clock, SystemClock
 from ingest.errors import SettingsError
 from ingest.health import Progress
 from ingest.settings import Settings
 from ingest.simulator import blockchain, kraken
 from ingest.simulator.blockchain import BlockchainSession
+from ingest.simulator.conversation import Conversation
 from ingest.simulator.faults import Faults
 from ingest.simulator.framelog import FileLog, FrameLog, NoLog
 from ingest.simulator.kraken import KrakenSession
@@ -39,17 +37,11 @@ _socket_logger.setLevel(logging.WARNING)
 # Whoever waits for the port by connecting and hanging up is no error.
 _socket_logger.addFilter(lambda record: record.msg != "opening handshake failed")
 
-SEND_TIMEOUT_SECONDS: Final = 10.0
 #: Longest wait for a client's part of the closing handshake: the process must be gone soon after SIGTERM.
 CLOSE_TIMEOUT_SECONDS: Final = 1.0
+#: After this, clients that would not even take the closing frame are cut.
+STOP_TIMEOUT_SECONDS: Final = 2.0
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-
-#: Frames made before a client's replies get their turn.
-BATCH_FRAMES: Final = 200
-#: Shortest sleep between two batches: a hurrying market sends hundreds of frames a second.
-MIN_SLEEP_SECONDS: Final = 0.005
-#: Longest sleep: the wall clock may be set meanwhile.
-MAX_SLEEP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +124,8 @@ class Simulator:
         # Microseconds at the start plus a count: no number comes twice, not even after a restart.
         self._connection_numbers = count(self._clock.now_us())
         self._log: FrameLog = NoLog()
+        # Our own list: the server's forgets connections that are closing, and some never finish that.
+        self._sockets: set[ServerConnection] = set()
         self._server: Server | None = None
 
     @property
@@ -143,13 +137,12 @@ class Simulator:
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return 0 if self._server is None else len(self._server.connections)
+        return len(self._sockets)
 
     def drop_connections(self) -> None:
         """Cut every TCP connection without a closing handshake."""
-        assert self._server is not None, "the simulator is not running"
-        for connection in tuple(self._server.connections):
-            connection.transport.abort()
+        for socket in tuple(self._sockets):
+            socket.transport.abort()
 
     async def __aenter__(self) -> Self:
         """Bind and serve.
@@ -189,6 +182,9 @@ class Simulator:
         """Close every connection with code 1001 and stop serving."""
         assert self._server is not None
         self._server.close(code=1001, reason="the simulator stops")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._server.wait_closed(), STOP_TIMEOUT_SECONDS)
+        self.drop_connections()
         await self._server.wait_closed()
         self._log.close()
 
@@ -207,82 +203,18 @@ class Simulator:
         name = self._names[socket.request.path.partition("?")[0]]
         number = next(self._connection_numbers)
         logger.info("client connected", extra={"exchange": name, "connection": number})
-        await _Conversation(socket, name, number, self._market, self._log, self._clock).hold()
-        logger.info("client is gone", extra={"exchange": name, "connection": number})
-
-
-class _Conversation:
-    """One connection: its session, and the tasks that move its frames."""
-
-    def __init__(
-        self, socket: ServerConnection, exchange: str, number: int, market: Market, log: FrameLog, clock: Clock
-    ) -> None:
-        self._socket, self._exchange, self._number = socket, exchange, number
-        self._dialect = DIALECTS[exchange]
-        self._session = self._dialect.session(market)
-        self._faults, self._log, self._clock = market.faults, log, clock
-        self._sending = asyncio.Lock()
-        self._changed = asyncio.Event()
-
-    async def hold(self) -> None:
-        """Talk until either side ends the connection."""
-        opening = self._session.opening(now_ms(self._clock))
-        # The sender first: its opening frames precede every reply.
-        tasks = [asyncio.create_task(self._send_due(opening)), asyncio.create_task(self._read())]
-        if self._dialect.ping_seconds is not None:
-            tasks.append(asyncio.create_task(self._ping(self._dialect.ping_seconds)))
+        self._sockets.add(socket)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await Conversation(
+                socket,
+                DIALECTS[name].session(self._market),
+                exchange=name,
+                number=number,
+                ping_seconds=DIALECTS[name].ping_seconds,
+                faults=self.faults,
+                log=self._log,
+                clock=self._clock,
+            ).hold()
         finally:
-            for task in tasks:
-                task.cancel()
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, TimeoutError):
-                logger.warning("client takes no frames, dropping it", extra={"connection": self._number})
-                self._socket.transport.abort()
-            elif isinstance(outcome, Exception) and not isinstance(outcome, ConnectionClosed):
-                raise outcome
-
-    async def _read(self) -> None:
-        async for message in self._socket:
-            async with self._sending:
-                await self._send(self._session.receive(message, now_ms(self._clock)))
-            self._changed.set()
-
-    async def _send_due(self, opening: list[str]) -> None:
-        async with self._sending:
-            await self._send(opening)
-        while True:
-            now = now_ms(self._clock)
-            if self._session.expired(now):
-                await self._socket.close(1000, "idle")
-                return
-            self._changed.clear()
-            async with self._sending:
-                await self._send(self._session.due(now, BATCH_FRAMES))
-            await self._rest()
-
-    async def _rest(self) -> None:
-        """Sleep until something is due, or until the client's message changed what is."""
-        due_ms = self._session.next_due_ms()
-        delay = MAX_SLEEP_SECONDS if due_ms is None else (due_ms - now_ms(self._clock)) / 1000
-        if delay <= MIN_SLEEP_SECONDS:
-            await asyncio.sleep(MIN_SLEEP_SECONDS)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(delay, MAX_SLEEP_SECONDS)):
-                await self._changed.wait()
-
-    async def _send(self, frames: list[str]) -> None:
-        if self._faults.silent:
-            return
-        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-            for frame in frames:
-                self._log.note(now_ms(self._clock), self._number, self._exchange, frame)
-                await self._socket.send(frame)
-
-    async def _ping(self, every_seconds: float) -> None:
-        while True:
-            await asyncio.sleep(every_seconds)
-            await self._socket.ping()
+            self._sockets.discard(socket)
+            logger.info("client is gone", extra={"exchange": name, "connection": number})
