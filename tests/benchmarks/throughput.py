@@ -9,9 +9,12 @@ what was sent.
 
 import argparse
 import random
+import re
 import time
 from collections.abc import Iterator
 
+import httpx
+import psutil
 import pymongo
 from confluent_kafka import Producer
 
@@ -20,6 +23,8 @@ from tests.system.stack import Stack, running_stack, wait_until
 REV_EPOCH_US = 1_577_836_800_000_000
 FINAL_RANK = 3
 SERIES = 100
+#: Default health ports of the programs that may write candles.
+WRITERS = {"worker": 9111, "bridge": 9102}
 
 
 def burst(records: int) -> Iterator[tuple[str, int, str, bytes]]:
@@ -58,37 +63,58 @@ def produce(stack: Stack, records: int) -> dict[tuple[str, int], str]:
     return expected
 
 
+def persisted(stack: Stack) -> float:
+    """Candle versions that the store took, as the workers and the bridge count them."""
+    return sum(counter(stack, port, "candles_persisted_total") for port in WRITERS.values())
+
+
+def counter(stack: Stack, port: int, name: str) -> float:
+    """The sum of a counter over all its labels, read from a program's metrics."""
+    page = httpx.get(f"http://127.0.0.1:{stack.port(port)}/metrics").text
+    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if re.match(rf"{name}[ {{]", line))
+
+
+def processor_seconds(stack: Stack) -> dict[str, float]:
+    """Processor time by program so far, its children included."""
+    used = {}
+    for name, pid in stack.pids().items():
+        main = psutil.Process(pid)
+        family = [main, *main.children(recursive=True)]
+        used[name] = sum(sum(each.cpu_times()[:2]) for each in family)
+    return used
+
+
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=200_000)
     options = parser.parse_args()
     with running_stack("throughput", 3_000, SIM_START="-60s", SIM_SPEED="1000") as stack:
-        uri = f"mongodb://127.0.0.1:{stack.port(27017)}"
-        with pymongo.MongoClient[dict[str, object]](uri) as client:
-            candles = client["crypto-streams"]["candles"]
-            started = time.monotonic()
-            expected = produce(stack, options.records)
-            produced = time.monotonic() - started
-            mine = {"exchange": "bench"}
-            wait_until(
-                "all are stored",
-                lambda: (
-                    print(f"{time.monotonic() - started:5.0f} s  {candles.count_documents(mine)} stored")
-                    or candles.count_documents(mine) >= options.records
-                ),
-                seconds=options.records / 500,
-                every=5,
+        before, used_before = persisted(stack), processor_seconds(stack)
+        started = time.monotonic()
+        expected = produce(stack, options.records)
+        produced = time.monotonic() - started
+        wait_until(
+            "all are stored",
+            lambda: persisted(stack) - before >= options.records,
+            seconds=10 + options.records / 500,
+        )
+        took = time.monotonic() - started
+        used = {name: seconds - used_before[name] for name, seconds in processor_seconds(stack).items()}
+        jobs, job_seconds = (
+            counter(stack, WRITERS["worker"], f"job_duration_seconds_{each}") for each in ("count", "sum")
+        )
+        with pymongo.MongoClient[dict[str, object]](f"mongodb://127.0.0.1:{stack.port(27017)}") as client:
+            stored = client["crypto-streams"]["candles"].find(
+                {"exchange": "bench"}, {"pair": 1, "timestamp": 1, "close": 1}
             )
-            took = time.monotonic() - started
-            held = {
-                (str(row["pair"]), int(str(row["timestamp"]))): str(row["close"])
-                for row in candles.find(mine, {"pair": 1, "timestamp": 1, "close": 1})
-            }
-            count = candles.count_documents(mine)
+            found = [((str(row["pair"]), int(str(row["timestamp"]))), str(row["close"])) for row in stored]
+    held = dict(found)
     wrong = sum(held.get(key) != price for key, price in expected.items())
-    print(f"produced {options.records} in {produced:.1f} s, all stored after {took:.1f} s (checked every 5 s)")
-    print(f"{options.records / took:.0f} distinct candles/s; {count} documents, {wrong} missing or wrong")
+    print(f"{options.records} records produced in {produced:.1f} s, all in the store after {took:.1f} s")
+    print(f"{options.records / took:.0f} distinct candles/s; {len(found)} documents, {wrong} missing or wrong")
+    print(f"a persistence job took {job_seconds / jobs * 1000:.0f} ms on average ({jobs:.0f} jobs)")
+    print("processor seconds: " + ", ".join(f"{name} {each:.1f}" for name, each in sorted(used.items())))
 
 
 if __name__ == "__main__":
