@@ -29,7 +29,7 @@ except SettingsError as error:
 bind = f"{f'[{_settings.bind_host}]' if ':' in _settings.bind_host else _settings.bind_host}:{_settings.rest_port}"
 workers = _settings.web_concurrency
 # Threads, because with the default one-request worker a few idle sockets block everybody else.
-worker_class = "gthread"
+worker_class = "web.gthread.Worker"
 threads = 8
 keepalive = 5
 timeout = 30

@@ -1,0 +1,69 @@
+"""gunicorn's thread worker, giving threads only to clients that have something to say.
+
+The original hands each new connection to a thread, waits there five seconds for a first byte and without limit for
+the rest of the request: sixteen sockets with half a request would hold all of sixteen threads, for ever. Here a
+connection without data waits in the poller, and a client has a few seconds for its request, less if others wait for
+its thread, and a minute for its answer; then its socket is shut down, which ends the thread's wait.
+
+Source: gunicorn 27.0.1, ``workers/gthread.py`` (``ThreadWorker.handle``, ``TConn.wait_for_data``).
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from typing import Any, Final
+
+from gunicorn.workers import gthread  # type: ignore[import-untyped]
+
+#: For the first byte of a connection that was just made: it usually comes right behind.
+FIRST_BYTE_SECONDS: Final = 0.02
+#: For request line and headers, and the same when no thread is free.
+REQUEST_SECONDS: Final = 3.0
+CROWDED_REQUEST_SECONDS: Final = 0.5
+#: For making the answer and for the client to take it.
+ANSWER_SECONDS: Final = 60.0
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]
+    """The worker class for gunicorn; what is overdue is looked for about once a second."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Connection → since when (monotonic seconds) its request is being read, or its answer made and sent.
+        self._reading: dict[Any, float] = {}
+        self._answering: dict[Any, float] = {}
+        self._lock = threading.Lock()
+
+    def handle(self, conn: Any) -> Any:
+        """Handle one request of a connection, in a thread of the pool."""
+        if not conn.initialized and not conn.wait_for_data(FIRST_BYTE_SECONDS):
+            return gthread._DEFER
+        with self._lock:
+            self._reading[conn] = time.monotonic()
+        try:
+            return super().handle(conn)
+        finally:
+            with self._lock:
+                self._reading.pop(conn, None)
+                self._answering.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request whose headers have been read."""
+        with self._lock:
+            self._answering[conn] = self._reading.pop(conn)
+        return super().handle_request(req, conn)
+
+    def notify(self) -> None:
+        """Tell the master that the main loop turns, and end what is overdue."""
+        super().notify()
+        now = time.monotonic()
+        with self._lock:
+            crowded = len(self._reading) + len(self._answering) >= self.cfg.threads
+            request_seconds = CROWDED_REQUEST_SECONDS if crowded else REQUEST_SECONDS
+            overdue = [conn for conn, since in self._reading.items() if now - since > request_seconds]
+            overdue += [conn for conn, since in self._answering.items() if now - since > ANSWER_SECONDS]
+            for conn in overdue:
+                # The thread's read or write fails then; the connection is gone already where this fails.
+                with contextlib.suppress(OSError):
+                    conn.sock.shutdown(socket.SHUT_RDWR)
