@@ -23,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StackError as error:
         print(f"make: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a full disk, a folder that is not ours
+        print(f"make: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -82,8 +82,10 @@ def _check_ports(stack: Stack, wanted: Sequence[Program]) -> None:
 
 def _set_up(stack: Stack) -> None:
     log = stack.setup_log
+    kafka = "kafka" in stack.uses
+    system_packages.require(kafka=kafka, maven=kafka and not downloads.kafka_libs().is_dir(), venv=not venv.works())
     tasks = {"installing the Python packages": lambda: venv.ensure("run", venv.RUN_REQUIREMENTS, log)}
-    if "kafka" in stack.uses:
+    if kafka:
         tasks["fetching Kafka"] = lambda: downloads.ensure_kafka(log)
     if "redis" in stack.uses:
         tasks["fetching Redis"] = lambda: system_packages.ensure_redis(downloads.cache_dir(), log)
@@ -139,9 +141,12 @@ def restart(stack: Stack, name: str) -> None:
     chosen = [each for each in names if each == name or each.rpartition("-")[0] == name]
     if not chosen:
         raise StackError(f"no program is called {name!r}; there are {', '.join(names)}")
+    as_started = stack.as_started()
+    known = [*programs.services(as_started), *programs.pipeline(as_started)]
     with stack.locked(), step(f"restarting {', '.join(chosen)}"):
         for each in chosen:
             supervisor.restart(each)
+        waiting.until_answer(stack, [each for each in known if each.name in chosen])
 
 
 def scale(stack: Stack) -> None:
@@ -150,10 +155,12 @@ def scale(stack: Stack) -> None:
     with stack.locked():
         stack.remember(workers=stack.workers)
         # As the last `make up` was called: scaling must not change anything else.
-        as_started = Stack(stack.run_dir, stack.remembered("variables") or stack.variables)
-        supervisor_config.write(as_started, [*programs.services(as_started), *programs.pipeline(as_started)])
+        as_started = stack.as_started()
+        wanted = [*programs.services(as_started), *programs.pipeline(as_started)]
+        supervisor_config.write(as_started, wanted)
         with step(f"scaling to {as_started.workers} workers per queue"):
-            supervisor.update()
+            supervisor.update(restart_changed=False)
+            waiting.until_answer(as_started, [each for each in wanted if each.name.startswith("workers-")])
 
 
 def wipe(stack: Stack) -> None:
@@ -178,15 +185,20 @@ def run_with_services(stack: Stack, command: Sequence[str]) -> int:
     The command sees no setting of the user's: tests set what they need.
     """
     documented = documented_names(ROOT)
-    environment = {name: value for name, value in os.environ.items() if not is_ours(name, documented)}
+    # Nor make's own: tests run make themselves, which must not take over the flags of this one.
+    ours = {name for name in os.environ if is_ours(name, documented) or name.startswith(("MAKE", "MFLAGS"))}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= {f"TEST_{name}": value for name, value in stack.addresses.items()}
     # A pipe that closes, or a CI that gives up, must not leave the services behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    status = 1
     try:
         services_up(stack)
-        return subprocess.run(command, env=environment, check=False).returncode
+        status = subprocess.run(command, env=environment, check=False).returncode
     finally:
-        down(stack)
+        # After a failure data and logs stay, to be looked at.
+        down(stack) if status else wipe(stack)
+    return status
 
 
 def running_supervisor(stack: Stack) -> Supervisor:

@@ -116,6 +116,10 @@ class Stack:
             raise StackError(f"WORKERS={text!r}: expected a whole number from 1 to {_MAX_WORKERS}")
         return int(text)
 
+    def as_started(self) -> "Stack":
+        """This stack with the variables that the last `make up` saw."""
+        return Stack(self.run_dir, self.remembered("variables") or self.variables)
+
     def remembered(self, name: str) -> Any:
         """What an earlier command remembered under ``name``, or None."""
         try:

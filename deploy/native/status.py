@@ -18,7 +18,7 @@ _LAST_LINES = "50"
 def table(stack: Stack) -> str:
     """One line per program: state, process id, how long it has run, and whether it answers."""
     supervisor = lifecycle.running_supervisor(stack)
-    started_with = Stack(stack.run_dir, stack.remembered("variables") or stack.variables)
+    started_with = stack.as_started()
     known = {each.name: each for each in [*programs.services(started_with), *programs.pipeline(started_with)]}
     rows = [_ROW.format("PROGRAM", "STATE", "PROCESS", "UP", "").rstrip()]
     for status in sorted(

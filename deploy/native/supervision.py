@@ -82,9 +82,11 @@ class Supervisor:
         }
         return {**kept, MARKER: str(self._stack.run_dir), PROGRAM_MARKER: SUPERVISOR}
 
-    def update(self) -> None:
+    def update(self, *, restart_changed: bool = True) -> None:
         """Start, restart and stop the programs whose configuration was added, changed or removed."""
         added, changed, removed = cast("list[list[list[str]]]", self._call("reloadConfig"))[0]
+        if not restart_changed:
+            changed = []
         for turn in sorted(Turn):
             self.stop([name for name in [*changed, *removed] if turn_of(name) == turn])
         for name in [*changed, *removed]:

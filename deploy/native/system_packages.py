@@ -4,6 +4,7 @@ As root on Debian and its relatives they are installed here; as an ordinary user
 Redis is never installed, as its package would start a service of its own: it is unpacked into the cache.
 """
 
+import importlib.util
 import os
 import re
 import shutil
@@ -20,6 +21,29 @@ JAVA_VERSION = 17
 JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless")
 
 _APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
+
+
+def require(*, kafka: bool, maven: bool, venv: bool) -> None:
+    """Say at once, and in one sentence, everything that an ordinary user has to have installed.
+
+    Args:
+        kafka: Whether Java is needed.
+        maven: Whether Maven is needed.
+        venv: Whether a virtual environment has to be made.
+
+    Raises:
+        StackError: If something is missing and cannot be installed from here.
+    """
+    missing = {}
+    if kafka and find_java() is None:
+        missing[f"Java {JAVA_VERSION} or newer"] = _first_known(JAVA_PACKAGES)
+    if maven and not shutil.which("mvn"):
+        missing["Maven"] = "maven"
+    if venv and not importlib.util.find_spec("ensurepip"):
+        missing["Python's venv module"] = "python3-venv"
+    if missing and not _may_install():
+        variable = "KAFKA_BROKERS" if {"Maven", f"Java {JAVA_VERSION} or newer"} & set(missing) else None
+        raise StackError(_advice(list(missing.values()), f"missing: {', '.join(missing)}", variable))
 
 
 def find_java() -> Path | None:
@@ -60,9 +84,7 @@ def ensure_java_and_maven(log: Path, *, maven: bool) -> Path:
 
 def ensure_python_venv(log: Path) -> None:
     """Make sure that this Python can make virtual environments; Debian splits that off."""
-    try:
-        import ensurepip  # noqa: F401
-    except ImportError:
+    if not importlib.util.find_spec("ensurepip"):
         _install(["python3-venv"], "Python's venv module is missing", None, log)
 
 
@@ -99,7 +121,10 @@ def _unpack_redis(place: Path, advice: str, log: Path) -> None:
     _with_fresh_lists(download, advice, log)
     unpacking = place.with_name("redis.new")
     shutil.rmtree(unpacking, ignore_errors=True)
-    for package in sorted((downloads / "archives").glob("*.deb")):
+    packages = sorted((downloads / "archives").glob("*.deb"))
+    if not packages:  # apt believes that it is installed, and yet it is nowhere
+        raise StackError(advice)
+    for package in packages:
         commands.run(["dpkg-deb", "-x", package, unpacking], failure="Redis could not be unpacked", log=log)
     shutil.rmtree(downloads)
     unpacking.rename(place)
@@ -107,7 +132,7 @@ def _unpack_redis(place: Path, advice: str, log: Path) -> None:
 
 def _install(packages: Sequence[str], reason: str, variable: str | None, log: Path) -> None:
     advice = _advice(packages, reason, variable)
-    if os.getuid() != 0 or not _is_debian():
+    if not _may_install():
         raise StackError(advice)
     with file_lock(log.with_name("apt.lock"), "waiting for apt"):
         _with_fresh_lists((*_APT, "install", "--no-install-recommends", *packages), advice, log)
@@ -132,6 +157,10 @@ def _first_known(packages: Sequence[str]) -> str:
         if _is_debian() and subprocess.run(["apt-cache", "show", name], capture_output=True).returncode == 0
     )
     return next(known, packages[0])
+
+
+def _may_install() -> bool:
+    return os.getuid() == 0 and _is_debian()
 
 
 def _is_debian() -> bool:

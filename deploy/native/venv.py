@@ -33,9 +33,9 @@ def ensure(purpose: str, requirements: Sequence[str], log: Path) -> None:
     with file_lock(ROOT / ".run" / "venv.lock", "another make command sets up .venv; waiting for it"):
         stamp = VENV / f".installed-{purpose}"
         wanted = _fingerprint(files)
-        if stamp.is_file() and stamp.read_text() == wanted and _works():
+        if stamp.is_file() and stamp.read_text() == wanted and works():
             return
-        if not _works():
+        if not works():
             _create(log)
         commands.run(
             [
@@ -63,8 +63,8 @@ def _create(log: Path) -> None:
     )
 
 
-def _works() -> bool:
-    # Fails when the Python it was made from has been moved or upgraded away.
+def works() -> bool:
+    """Whether there is an environment, and the Python it was made from is still where it was."""
     if not PYTHON.exists():
         return False
     return subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode == 0

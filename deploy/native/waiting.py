@@ -14,6 +14,8 @@ from deploy.native.supervision import Status, Supervisor
 from deploy.native.venv import PYTHON
 
 LIMIT_SECONDS = 120.0
+#: For single programs beside a stack that is up.
+ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.3
 #: A program that died this often while we wait will not come up by itself.
 _MAX_DEATHS = 6
@@ -48,6 +50,20 @@ def until_works(stack: Stack, supervisor: Supervisor, programs: Sequence[Program
         output = process.stdout.read().strip() if process.stdout else ""
     if process.returncode:
         raise StackError(_diagnosis(stack, supervisor, programs, output))
+
+
+def until_answer(stack: Stack, programs: Sequence[Program]) -> None:
+    """Wait until each of the programs accepts connections.
+
+    Raises:
+        StackError: If one does not within `ANSWER_SECONDS`.
+    """
+    deadline = time.monotonic() + ANSWER_SECONDS
+    for program in programs:
+        while not all(answers(port) for port in program.ports):
+            if time.monotonic() > deadline:
+                raise StackError(f"{program.name} does not answer\n{tail(stack, program.name)}")
+            time.sleep(0.1)
 
 
 def hopeless(status: Status, deaths: int) -> bool:
