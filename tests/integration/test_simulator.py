@@ -367,9 +367,9 @@ async def test_the_log_holds_every_frame_before_it_is_sent(make_settings: MakeSe
     assert sorted(line["connection"] for line in lines) == [line["connection"] for line in lines]
 
 
-async def test_every_listed_pair_can_be_followed_at_once(make_settings: MakeSettings) -> None:
+async def test_a_burst_of_subscriptions_sees_the_first_minute_of_every_pair(make_settings: MakeSettings) -> None:
     open_pairs = tuple(pairs()[:120])
-    async with running(make_settings()) as (_, reachable):
+    async with running(make_settings(sim_speed=Decimal(60))) as (_, reachable):
         client = Client("sim", reachable, open_pairs)
         async with client.connected():
             await client.read_until(
