@@ -9,12 +9,13 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
+from confluent_kafka.admin import AdminClient
 from prometheus_client import REGISTRY
 
 from ingest.errors import SettingsError
 from ingest.health import Progress, serve_health, start_watchdog
 from ingest.log import configure_logging
-from ingest.topics import ensure_topics
+from ingest.topics import client_config, ensure_topics
 from ingest.waiting import StoppedWaiting, wait_for
 from workers.bridge import Bridge
 from workers.broker import make_broker
@@ -27,7 +28,7 @@ logger = logging.getLogger("workers")
 
 DEFAULT_HEALTH_PORTS: Final = {"persist": 9102, "fanout": 9103}
 #: Whatever a library waits for then, the process ends.
-LAST_RESORT_SECONDS: Final = 12.0
+LAST_RESORT_SECONDS: Final = 13.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +78,7 @@ def run_bridge(name: str, settings: Settings) -> int:
     try:
         wait_for(
             f"Kafka at {settings.kafka_brokers}",
-            lambda: ensure_topics(settings.kafka_brokers),
+            lambda: _prepare_kafka(settings.kafka_brokers),
             progress=progress,
             stopping=stopping.is_set,
         )
@@ -99,6 +100,12 @@ def run_bridge(name: str, settings: Settings) -> int:
         return 1
     logger.info("bridge stopped", extra={"bridge": name})
     return 0
+
+
+def _prepare_kafka(brokers: str) -> None:
+    # A short question first: making topics may wait for ten seconds, and SIGTERM with it.
+    AdminClient(client_config(brokers)).list_topics(timeout=2.0)
+    ensure_topics(brokers)
 
 
 if __name__ == "__main__":

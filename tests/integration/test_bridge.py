@@ -1,0 +1,396 @@
+"""Bridges and workers on real services: whatever is lost on the way, what Kafka has arrives."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import cast
+from urllib.parse import urlsplit
+
+import pytest
+from confluent_kafka import Message
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from pymongo import MongoClient
+
+from ingest.candle import Candle, State
+from ingest.codec import encode_candle, encode_event
+from ingest.events import EventKind, FeedEvent, FeedState
+from ingest.topics import CANDLES, FEEDS, client_config
+from tests.conftest import MINUTE_MS, make_candle
+from tests.integration.bridge_bench import (
+    FANOUT,
+    BridgeBench,
+    Running,
+    serve_actors,
+    topics_for,
+    wait_until,
+)
+from tests.integration.tcp_forwarder import Forwarder
+from workers import metrics
+from workers.broker import make_broker
+from workers.live import candles_key, parse_window
+from workers.store import CandleStore, Document
+
+
+@pytest.fixture
+def bench(
+    kafka_brokers: str,
+    redis_url: str,
+    mongo_uri: str,
+    database: str,
+    make_topic: Callable[[int], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[BridgeBench]:
+    """Services of this test's own."""
+    bench = BridgeBench(kafka_brokers, redis_url, mongo_uri, database, topics_for(make_topic))
+    serve_actors(bench, monkeypatch)
+    yield bench
+    bench.close()
+
+
+def versions(count: int, seed: int = 1) -> list[Candle]:
+    """So many versions of a tenth as many candles, out of order."""
+    made = [
+        make_candle(number % (count // 10), written_us=MINUTE_MS * 1000 + number, volume=Decimal(number))
+        for number in range(count)
+    ]
+    random.Random(seed).shuffle(made)
+    return made
+
+
+def headers_of(letter: Message) -> dict[str, bytes]:
+    headers = cast("list[tuple[str, bytes]]", letter.headers())
+    return dict(headers)
+
+
+def queue_dead(running: Running) -> bool:
+    return running.bridge._leases.queue_dead
+
+
+def records_read(bench: BridgeBench) -> float:
+    return float(metrics.BRIDGE_RECORDS.labels("persist", bench.topics[CANDLES])._value.get())
+
+
+def test_every_candle_arrives_in_its_newest_version_and_is_committed(bench: BridgeBench) -> None:
+    candles = versions(2000)
+    bench.produce_candles(candles)
+    bench.start_worker()
+    running = bench.start_bridge()
+
+    bench.wait_stored(candles)
+    running.stop()
+
+    assert bench.committed() == [1000, 1000]
+
+
+def test_candles_arrive_within_15_seconds_without_workers(bench: BridgeBench) -> None:
+    candles = versions(100)
+    running = bench.start_bridge(lease_seconds=5.0)
+
+    bench.produce_candles(candles)
+    bench.wait_stored(candles, seconds=15)
+    running.stop()
+
+    assert bench.committed() == [50, 50]
+
+
+def test_throughput_does_not_collapse_without_workers(bench: BridgeBench) -> None:
+    first, rest = versions(100), [make_candle(number) for number in range(100, 40_100)]
+    bench.start_bridge(lease_seconds=0.5)
+    bench.produce_candles(first)
+    bench.wait_stored(first)
+
+    began_at = time.monotonic()
+    bench.produce_candles(rest)
+    wait_until(lambda: bench.mongo[bench.database].candles.count_documents({}) == 40_010, "40,010 candles", 60)
+
+    # Through leases alone it would be 16,000 rows each two leases, and a second per lease of waiting.
+    assert 40_000 / (time.monotonic() - began_at) > 1000
+
+
+def test_candles_arrive_without_redis(bench: BridgeBench) -> None:
+    candles = versions(100)
+    nobody = make_broker("redis://127.0.0.1:1/0", retries=0)
+    bench.produce_candles(candles)
+    running = bench.start_bridge(broker=nobody)
+
+    bench.wait_stored(candles)
+    running.stop()
+
+    assert bench.committed() == [50, 50]
+
+
+def test_a_redis_that_loses_its_data_loses_no_candle(bench: BridgeBench) -> None:
+    candles = versions(500)
+    bench.produce_candles(candles)
+    bench.start_bridge()
+    wait_until(lambda: bench.redis.llen(f"{bench.namespace}:persist"), "jobs in the queue")
+
+    bench.lose_redis_data()
+    bench.start_worker()
+
+    bench.wait_stored(candles)
+    wait_until(lambda: bench.committed() == [250, 250], "the commit")
+
+
+def test_workers_are_used_again_when_they_come_back(bench: BridgeBench) -> None:
+    before, more = versions(100), [make_candle(number) for number in range(100, 300)]
+    running = bench.start_bridge(lease_seconds=0.5)
+    bench.produce_candles(before)
+    bench.wait_stored(before)
+    assert queue_dead(running)
+    # Without it the jobs that waited would be completed and tell the same.
+    bench.lose_redis_data()
+
+    bench.start_worker()
+    sent = 0
+    while queue_dead(running):
+        assert sent < 100, "no probe was completed within 20 s"
+        bench.produce_candles(more[sent : sent + 1])
+        sent += 1
+        time.sleep(0.2)
+    itself = metrics.BRIDGE_APPLIED_ITSELF.labels("persist")
+    applied_itself = itself._value.get()
+    bench.produce_candles(more)
+    bench.wait_stored(before + more)
+
+    assert itself._value.get() == applied_itself
+
+
+def test_nothing_is_committed_while_the_store_does_not_answer(bench: BridgeBench, mongo_uri: str) -> None:
+    server = urlsplit(mongo_uri)
+    candles = versions(300)
+    with Forwarder((str(server.hostname), int(server.port or 27017))) as forwarder:
+        uri = f"mongodb://127.0.0.1:{forwarder.port}"
+        with MongoClient[Document](uri, connectTimeoutMS=500) as client:
+            store = CandleStore(client, bench.database, "candles", timeout_seconds=1.0)
+            forwarder.open()
+            running = bench.start_bridge(store=store)
+            first = candles[:10]
+            bench.produce_candles(first)
+            bench.wait_stored(first)
+            wait_until(lambda: bench.committed() == [5, 5], "the first commit")
+
+            forwarder.cut()
+            bench.produce_candles(candles[10:])
+            wait_until(lambda: records_read(bench) == 300, "everything to be read")
+            time.sleep(2.5)
+            committed_meanwhile = bench.committed()
+            forwarder.open()
+
+            bench.wait_stored(candles)
+            wait_until(lambda: bench.committed() == [150, 150], "the last commit")
+            running.stop()
+    assert committed_meanwhile == [5, 5]
+
+
+def test_a_bridge_waits_for_a_store_that_is_away_when_it_starts(bench: BridgeBench, mongo_uri: str) -> None:
+    server = urlsplit(mongo_uri)
+    candles = versions(50)
+    bench.produce_candles(candles)
+    with Forwarder((str(server.hostname), int(server.port or 27017))) as forwarder:
+        uri = f"mongodb://127.0.0.1:{forwarder.port}"
+        with MongoClient[Document](uri, connectTimeoutMS=500) as client:
+            running = bench.start_bridge(store=CandleStore(client, bench.database, "candles", timeout_seconds=0.5))
+            bench.start_worker()
+            time.sleep(2)
+            stored_meanwhile = bench.stored()
+
+            forwarder.open()
+            bench.wait_stored(candles)
+            running.stop()
+    assert (stored_meanwhile, bench.committed()) == ({}, [25, 25])
+
+
+def test_poison_goes_to_the_dead_letters_and_costs_nothing_else(bench: BridgeBench) -> None:
+    good = [make_candle(number) for number in range(4)]
+    huge = b'{"note":"%s",' % (b"x" * 1_000_000) + encode_candle(good[0])[1:]
+    poison: dict[bytes | None, str] = {
+        None: "record has no value",
+        b"": "Input data was truncated",
+        b"\xff\xfe\x00": "record is not UTF-8",
+        b"[1,2]": "Expected `object`, got `array`",
+        b'{"v":1,"note":' + b"[" * 100_000: "JSON is nested too deeply",
+        b"{}": "Object missing required field `v`",
+        encode_candle(good[0]).replace(b'"v":1', b'"v":99'): "schema version is 99, expected 1",
+        encode_candle(good[0]).replace(b'"open":18383.38', b'"open":"NaN"'): "open is NaN",
+        encode_candle(good[0]).replace(b'"low":18376.035', b'"low":-1'): "low is -1",
+        encode_candle(good[0]).replace(b"1606166220000", b"-60000"): "timestamp is -60000",
+        encode_candle(good[0]).replace(b"0.002185", b"1e1000000"): "volume is",
+        encode_candle(good[0]).replace(b"BTC-USD", b"btc\\u0000"): "pair is",
+        encode_candle(make_candle(state=State.FINAL)).replace(b'"final"', b'"open"'): "rev is",
+        huge: f"record has {len(huge)} bytes",
+    }
+    values: list[bytes | None] = [encode_candle(good[0]), *poison, *(encode_candle(each) for each in good[1:])]
+    bench.produce(values, partition=0)
+    bench.start_worker()
+    running = bench.start_bridge()
+
+    bench.wait_stored(good)
+    letters = bench.dead_letters(len(poison))
+    running.stop()
+
+    assert [letter.value() for letter in letters] == list(poison)
+    headers = [headers_of(letter) for letter in letters]
+    for number, (header, reason) in enumerate(zip(headers, poison.values(), strict=True), start=1):
+        assert header["reason"].decode().startswith(reason)
+        place = {"topic": bench.topics[CANDLES].encode(), "partition": b"0", "offset": b"%d" % number}
+        assert {name: header[name] for name in place} == place
+    assert bench.committed()[0] == len(values)
+
+
+def test_a_letter_too_large_for_its_topic_is_cut(bench: BridgeBench) -> None:
+    # The broker takes 1,048,588 bytes, and the letter's headers come on top.
+    value = b"x" * 1_048_450
+    bench.produce([value], partition=0)
+    bench.start_bridge()
+
+    (letter,) = bench.dead_letters(1)
+
+    header = headers_of(letter)
+    assert letter.value() == value[: 512 * 1024]
+    assert header["reason"].endswith(b"; cut from 1048450 bytes")
+    wait_until(lambda: bench.committed()[0] == 1, "the commit")
+
+
+def test_what_only_the_worker_finds_unreadable_is_dead_lettered_too(
+    bench: BridgeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candles = [make_candle(number) for number in range(3)]
+
+    class Picky(CandleStore):
+        def write(self, candles: object) -> list[tuple[int, str]] | None:
+            written = super().write([each for each in candles if each != refused])  # type: ignore[attr-defined]
+            return None if written is None else [*written, (1, "refused for itself")]
+
+    refused = candles[1]
+    monkeypatch.setattr("workers.persist.get_store", lambda: Picky(bench.mongo, bench.database, "candles"))
+    bench.produce_candles(candles, partition=0)
+    bench.start_worker()
+    bench.start_bridge(lease_seconds=5.0)
+
+    (letter,) = bench.dead_letters(1)
+
+    assert (letter.key(), letter.value()) == (b"key", encode_candle(refused))
+    header = headers_of(letter)
+    assert (header["reason"], header["offset"]) == (b"refused for itself", b"1")
+    bench.wait_stored([candles[0], candles[2]])
+    wait_until(lambda: bench.committed()[0] == 3, "the commit")
+
+
+def test_bridges_share_partitions_and_hand_them_over(bench: BridgeBench) -> None:
+    candles = versions(3000)
+    bench.start_worker()
+    first = bench.start_bridge()
+    bench.produce_candles(candles[:1000])
+    second = bench.start_bridge()
+    wait_until(lambda: len(second.bridge._assignments) == 1, "the second bridge's partition")
+    bench.produce_candles(candles[1000:2000])
+    first.stop()
+    bench.produce_candles(candles[2000:])
+
+    bench.wait_stored(candles)
+    second.stop()
+
+    assert bench.committed() == [1500, 1500]
+
+
+def test_a_restart_goes_on_at_the_watermark(bench: BridgeBench) -> None:
+    before, after = versions(200), [make_candle(number) for number in range(100, 110)]
+    bench.produce_candles(before)
+    bench.start_worker()
+    bench.start_bridge()
+    bench.wait_stored(before)
+    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+    bench.close_bridges()
+    read_before = records_read(bench)
+
+    bench.produce_candles(after)
+    bench.start_bridge()
+    bench.wait_stored(before + after)
+
+    assert records_read(bench) - read_before == len(after)
+
+
+def test_a_recreated_topic_is_read_from_its_beginning(bench: BridgeBench) -> None:
+    before, after = versions(200), [make_candle(number) for number in range(100, 150)]
+    bench.produce_candles(before)
+    bench.start_worker()
+    bench.start_bridge()
+    bench.wait_stored(before)
+    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+    bench.close_bridges()
+
+    admin = AdminClient(client_config(bench.kafka_brokers))
+    for future in admin.delete_topics([bench.topics[CANDLES]], operation_timeout=10).values():
+        future.result()
+    wait_until(lambda: created(admin, bench.topics[CANDLES]), "the topic to be there again")
+    bench.produce_candles(after)
+    bench.start_bridge()
+
+    bench.wait_stored(before + after)
+
+
+def created(admin: AdminClient, topic: str) -> bool:
+    """Create a topic; False while its deletion is under way."""
+    try:
+        for future in admin.create_topics([NewTopic(topic, 2, 1)]).values():
+            future.result()
+    except Exception:
+        return False
+    return True
+
+
+def watermarks(bench: BridgeBench) -> list[int]:
+    documents = bench.mongo[bench.database].watermarks.find().sort("_id", 1)
+    return [int(each["offset"]) for each in documents]
+
+
+@pytest.mark.parametrize("remaining", [0, 40])
+def test_a_store_restored_from_an_older_copy_is_filled_again(bench: BridgeBench, remaining: int) -> None:
+    candles = [make_candle(number) for number in range(200)]
+    bench.produce_candles(candles)
+    bench.start_worker()
+    bench.start_bridge()
+    bench.wait_stored(candles)
+    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+
+    # The older copy: what the first ``remaining`` offsets of each partition had brought.
+    database = bench.mongo[bench.database]
+    late = [candle.timestamp for candle in candles[2 * remaining :]]
+    database.candles.delete_many({"timestamp": {"$in": late}})
+    if remaining:
+        database.watermarks.update_many({}, {"$set": {"offset": remaining}})
+    else:
+        database.watermarks.delete_many({})
+    more = [make_candle(number) for number in range(200, 202)]
+    bench.produce_candles(more)
+
+    bench.wait_stored(candles + more)
+    wait_until(lambda: watermarks(bench) == [101, 101], "the watermarks afterwards")
+
+
+def test_fanout_brings_candles_and_events_to_the_live_side(bench: BridgeBench) -> None:
+    pair = f"T{bench.group[-10:].upper()}-USD"
+    now_us = time.time_ns() // 1000
+    candles = [make_candle(number, pair=pair, written_us=now_us + number) for number in range(5)]
+    exchange = f"t{bench.group[-10:]}"
+    event = FeedEvent(exchange, EventKind.BEAT, FeedState.LIVE, since=1, at=2)
+    bench.produce_candles(candles)
+    bench.produce([b"no candle"], partition=0)
+    bench.produce([encode_event(event), b"no event"], FEEDS, partition=0)
+    bench.start_worker()
+    running = bench.start_bridge(FANOUT)
+
+    def held() -> list[Candle]:
+        window = parse_window(bench.redis.hgetall(candles_key(candles[0].series)))  # type: ignore[arg-type]
+        return [candle for _, candle in window.candles] if window else []
+
+    wait_until(lambda: held() == candles, "the candles")
+    wait_until(lambda: bench.redis.hget("live.feeds", exchange) == encode_event(event), "the event")
+    running.stop()
+
+    assert (bench.committed(), bench.committed(FEEDS, 1)) == ([4, 2], [2])
+    bench.redis.delete(candles_key(candles[0].series))
+    bench.redis.hdel("live.feeds", exchange)

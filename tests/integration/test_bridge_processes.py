@@ -1,0 +1,166 @@
+"""Bridges and workers as the processes that supervisors start."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from ingest.topics import ensure_topics
+from tests.conftest import make_candle
+from tests.integration.bridge_bench import BridgeBench, topics_for, wait_until
+from workers.broker import make_broker
+
+ROOT = Path(__file__).parents[2]
+#: Processes use the real names of queues and keys: a database of Redis of their own keeps them apart.
+REDIS_DATABASE = 9
+
+
+@pytest.fixture
+def environment(kafka_brokers: str, redis_url: str, mongo_uri: str, database: str) -> Iterator[dict[str, str]]:
+    """Settings of a process, with services of this test's own."""
+    url = f"{redis_url.rsplit('/', 1)[0]}/{REDIS_DATABASE}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    yield os.environ | {
+        "KAFKA_BROKERS": kafka_brokers,
+        "REDIS_URL": url,
+        "MONGO_URI": mongo_uri,
+        "MONGO_DB": database,
+        "HEALTH_PORT": str(port),
+        "LOG_FORMAT": "json",
+    }
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """A function that starts a program and returns once its ``/livez`` answers."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*command: str, **more: str) -> subprocess.Popen[bytes]:
+        log = tmp_path / f"{len(started)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment | more, stdout=output, stderr=output)
+        started.append(process)
+        wait_until(lambda: lives(environment) or process.poll() is not None, f"/livez of {command}")
+        assert process.poll() is None, log.read_text()
+        return process
+
+    yield start
+    for process in started:
+        children = psutil.Process(process.pid).children() if process.poll() is None else []
+        process.kill()
+        process.wait()
+        for child in children:
+            child.kill()
+
+
+def lives(environment: dict[str, str]) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{environment['HEALTH_PORT']}/livez", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def workers_command(queue: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "dramatiq", "workers", "-Q", queue, "-p", "1", "-t", "2", "--skip-logging")
+
+
+def exit_status(process: subprocess.Popen[bytes]) -> tuple[int, bool]:
+    """What SIGTERM makes of it: exit status, and whether that took less than 15 seconds."""
+    began_at = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    status = process.wait(30)
+    return status, time.monotonic() - began_at < 15
+
+
+@pytest.mark.parametrize("policy", ["persist", "fanout"])
+def test_a_bridge_ends_cleanly_on_sigterm(
+    policy: str, start: Callable[..., subprocess.Popen[bytes]], kafka_brokers: str
+) -> None:
+    ensure_topics(kafka_brokers)
+
+    process = start(sys.executable, "-m", "workers", "bridge", policy)
+
+    assert exit_status(process) == (0, True)
+
+
+def test_a_bridge_that_waits_for_kafka_ends_cleanly_on_sigterm(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    process = start(sys.executable, "-m", "workers", "bridge", "persist", KAFKA_BROKERS="127.0.0.1:1")
+
+    assert exit_status(process) == (0, True)
+
+
+@pytest.mark.parametrize("command", [("bridge", "persist")])
+def test_a_bad_setting_stops_the_start_with_one_line(command: tuple[str, ...], environment: dict[str, str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "workers", *command],
+        cwd=ROOT,
+        env=environment | {"REDIS_URL": "nonsense"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert (
+        ended.stderr.decode() == "REDIS_URL='nonsense': expected redis://host:port/database, rediss://… or unix://…\n"
+    )
+
+
+def test_a_worker_program_ends_cleanly_on_sigterm(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    process = start(*workers_command("fanout"))
+
+    assert exit_status(process) == (0, True)
+
+
+def test_a_worker_ends_when_its_parent_was_killed(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    process = start(*workers_command("persist"))
+    children = psutil.Process(process.pid).children()
+
+    process.kill()
+    process.wait()
+
+    gone, alive = psutil.wait_procs(children, timeout=10)
+    assert (len(gone), alive) == (1, [])
+
+
+def test_a_killed_worker_loses_no_candle(
+    start: Callable[..., subprocess.Popen[bytes]],
+    environment: dict[str, str],
+    redis_url: str,
+    mongo_uri: str,
+    kafka_brokers: str,
+    database: str,
+    make_topic: Callable[[int], str],
+) -> None:
+    bench = BridgeBench(kafka_brokers, redis_url, mongo_uri, database, topics_for(make_topic))
+    candles = [make_candle(number) for number in range(10_000)]
+    try:
+        process = start(*workers_command("persist"))
+        bench.start_bridge(broker=make_broker(environment["REDIS_URL"], retries=1))
+        bench.produce_candles(candles)
+        wait_until(lambda: bench.mongo[database].candles.find_one(), "the first candles")
+
+        (child,) = psutil.Process(process.pid).children()
+        child.send_signal(signal.SIGKILL)
+        process.wait(15)
+        start(*workers_command("persist"))
+
+        bench.wait_stored(candles)
+        wait_until(lambda: bench.committed() == [5000, 5000], "the commit")
+    finally:
+        bench.close()
