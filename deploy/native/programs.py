@@ -193,11 +193,15 @@ def _ours(
 
 
 def _fingerprint(layers: tuple[str, ...]) -> str:
+    folders = [
+        path for layer in layers for path in sorted((ROOT / layer).rglob("*")) if "__pycache__" not in path.parts
+    ]
+    beside = [ROOT / "requirements" / f"{layer}.txt" for layer in layers]
+    if "web" in layers:
+        beside.append(ROOT / "gunicorn.conf.py")
     digest = hashlib.sha256()
-    files = [path for layer in layers for path in sorted((ROOT / layer).rglob("*")) if path.is_file()]
-    requirements = [ROOT / "requirements" / "web.txt", ROOT / "requirements" / "ingest.txt", ROOT / "gunicorn.conf.py"]
-    for path in [*files, *requirements]:
-        if "__pycache__" not in path.parts and path.is_file():
+    for path in [*folders, *beside]:
+        if path.is_file():
             digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
