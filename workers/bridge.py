@@ -26,10 +26,10 @@ from workers import metrics
 from workers.applier import Applied, Applier
 from workers.assignment import Assignment
 from workers.backpressure import Backpressure
+from workers.commits import Commits
 from workers.completions import Completion, CompletionReader
 from workers.dead_letters import DeadLetters
 from workers.doorbell import DoorbellBroker
-from workers.errors import StoreUnavailable
 from workers.policies import Policy
 from workers.sender import JobSender
 from workers.starts import Start, StartFinder
@@ -43,9 +43,8 @@ MAX_POLLED: Final = 500
 COMMIT_SECONDS: Final = 1.0
 #: How often leases, unsent batches and unfinished starts are looked at.
 UPKEEP_SECONDS: Final = 0.25
-#: How long a revoked or stopping bridge waits for completions, and then for its commit.
+#: How long a revoked or stopping bridge waits for completions.
 DRAIN_SECONDS: Final = 3.0
-COMMIT_WAIT_SECONDS: Final = 2.0
 #: How long an assignment waits for its start before it is paused instead; resuming costs half a second of fetching.
 START_WAIT_SECONDS: Final = 1.5
 
@@ -72,6 +71,8 @@ class Bridge:
         self._store = store if policy.watermark_in_store else None
         group = group or policy.group
         self._consumer = Consumer({**_consumer_config(kafka_brokers, group), "on_commit": self._on_commit})
+        self._background = ThreadPoolExecutor(2, thread_name_prefix="background")
+        self._commits = Commits(self._consumer, policy.name, self._store, self._background)
         admin = AdminClient(client_config(kafka_brokers))
         self._starts = StartFinder(admin, policy, group, self._store)
         self._letters = DeadLetters(kafka_brokers, dead_letter_topic) if policy.dead_letters else None
@@ -83,9 +84,7 @@ class Bridge:
         self._backpressure = Backpressure()
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
         self._assignments: dict[tuple[str, int], Assignment] = {}
-        self._background = ThreadPoolExecutor(2, thread_name_prefix="background")
         self._finding: list[tuple[list[Assignment], Future[list[Start]]]] = []
-        self._advancing: Future[list[tuple[Assignment, int, int | None]]] | None = None
         self._commit_due_at = self._upkeep_due_at = float("-inf")
         self._stopping = threading.Event()
 
@@ -128,8 +127,9 @@ class Bridge:
             self._repeat(now)
         if now >= self._commit_due_at:
             self._commit_due_at = now + COMMIT_SECONDS
-            self._commit(self._assignments.values())
-            self._advance_in_store()
+            self._commits.commit(self._assignments.values())
+            for assignment, stored in self._commits.advance_in_store(self._assignments.values()):
+                self._rewind(assignment, stored)
             self._report()
 
     def _read(self) -> None:
@@ -270,70 +270,7 @@ class Bridge:
         else:
             self._consumer.resume(partitions)
 
-    # -- watermarks ---------------------------------------------------------------------------------------------------
-
-    def _commit(self, assignments: Iterable[Assignment]) -> None:
-        offsets = [each.at(offset) for each in assignments if (offset := each.to_commit) is not None]
-        if offsets:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
-
-    def _commit_and_wait(self, assignments: Sequence[Assignment]) -> None:
-        """Commit and wait for the answer, but not for ever: a synchronous commit would wait for any coordinator."""
-        self._commit(assignments)
-        deadline = self._clock.monotonic() + COMMIT_WAIT_SECONDS
-        while any(each.to_commit is not None for each in assignments) and self._clock.monotonic() < deadline:
-            # The answer is handed out by this call; records are not taken in any more.
-            self._consumer.poll(POLL_SECONDS)
-
-    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        metrics.BRIDGE_COMMITS.labels(self._policy.name, "failed" if error else "ok").inc()
-        if error is not None:
-            logger.warning("cannot commit, trying again", extra={"reason": str(error)})
-            return
-        for each in partitions:
-            assignment = self._assignments.get((each.topic, each.partition))
-            if assignment is not None and not each.error:
-                assignment.committed = each.offset
-
-    def _advance_in_store(self) -> None:
-        """Write the watermarks beside the rows, after them, so that they can only be too low."""
-        if self._store is None:
-            return
-        if self._advancing is not None:
-            if not self._advancing.done():
-                return
-            self._take_advanced(self._advancing)
-            self._advancing = None
-        store = self._store
-        moved = [
-            (each, each.start.key, each.batches.watermark, each.stored)
-            for each in self._assignments.values()
-            if each.start is not None and each.batches.watermark is not None and each.batches.watermark != each.stored
-        ]
-
-        def advance() -> list[tuple[Assignment, int, int | None]]:
-            return [
-                (assignment, offset, store.advance_watermark(key, offset, at_least=stored))
-                for assignment, key, offset, stored in moved
-                if stored is None or offset > stored
-            ]
-
-        if moved:
-            self._advancing = self._background.submit(advance)
-
-    def _take_advanced(self, future: "Future[list[tuple[Assignment, int, int | None]]]") -> None:
-        try:
-            advanced = future.result(timeout=0)
-        except StoreUnavailable as error:
-            logger.warning("cannot store watermarks, trying again", extra={"reason": str(error)})
-            return
-        for assignment, offset, before in advanced:
-            if assignment.abandoned:
-                continue
-            if assignment.stored is not None and (before is None or before < assignment.stored):
-                self._rewind(assignment, before)
-            else:
-                assignment.stored = offset if before is None else max(offset, before)
+    # -- a store that went back ---------------------------------------------------------------------------------------
 
     def _rewind(self, assignment: Assignment, stored: int | None) -> None:
         """The store was restored from an older copy: read again what it lacks, under a fresh assignment id."""
@@ -358,6 +295,9 @@ class Bridge:
             logger.info("cannot seek yet", extra={**assignment.where, "reason": str(error)})
         else:
             assignment.seek_to = None
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._commits.answered(error, partitions, self._assignments)
 
     # -- assignment ---------------------------------------------------------------------------------------------------
 
@@ -411,7 +351,7 @@ class Bridge:
         revoked = self._assigned(partitions)
         self._drain(revoked)
         # Goes to the coordinator before the word that these partitions are given up, on the same connection.
-        self._commit(revoked)
+        self._commits.commit(revoked)
         for each in revoked:
             self._forget(each)
         self._watch()
@@ -453,7 +393,7 @@ class Bridge:
     def _close(self) -> None:
         mine = list(self._assignments.values())
         self._drain(mine)
-        self._commit_and_wait(mine)
+        self._commits.commit_and_wait(mine)
         # Before leaving the group, which revokes them: everything has been done for them.
         for each in mine:
             self._forget(each)

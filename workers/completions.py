@@ -11,6 +11,8 @@ from typing import Final, cast
 import msgspec
 import redis
 
+from workers.outage import Outage
+
 logger = logging.getLogger(__name__)
 
 #: A bridge that is gone will never read its list.
@@ -70,7 +72,7 @@ class CompletionReader:
         self._keys = [completions_key(each) for each in assignment_ids]
 
     def _run(self) -> None:
-        reachable = True
+        outage = Outage(logger, "Redis for completions")
         while not self._stopping.is_set():
             keys = self._keys
             if not keys:
@@ -79,14 +81,10 @@ class CompletionReader:
             try:
                 self._read(keys)
             except redis.RedisError as error:
-                if reachable:
-                    logger.warning("cannot read completions", extra={"reason": str(error)})
-                reachable = False
+                outage.failed(error)
                 self._stopping.wait(_WAIT_SECONDS)
             else:
-                if not reachable:
-                    logger.info("reading completions again")
-                reachable = True
+                outage.answered()
 
     def _read(self, keys: Sequence[str]) -> None:
         popped = self._client.blpop(list(keys), timeout=_WAIT_SECONDS)

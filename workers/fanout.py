@@ -1,5 +1,6 @@
 """The actors that publish candles and feed events to the live side."""
 
+import logging
 import threading
 
 import dramatiq
@@ -13,9 +14,14 @@ from workers.clients import redis_client
 from workers.completions import Completion
 from workers.jobs import JOB_OPTIONS, Refused, Rows, run_job
 from workers.live import LiveSide
+from workers.outage import Outage
 from workers.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 QUEUE = "fanout"
+
+_outage = Outage(logger, "the live side's Redis")
 
 
 @dramatiq.actor(queue_name=QUEUE, **JOB_OPTIONS)
@@ -58,8 +64,10 @@ def send_candles(live: LiveSide, rows: Rows) -> Refused | None:
             candles.append((candle, encode_candle(candle)))
     try:
         results = live.publish_all(candles)
-    except redis.RedisError:
+    except redis.RedisError as error:
+        _outage.failed(error)
         return None
+    _outage.answered()
     for result in results:
         metrics.LIVE_CANDLES.labels(result.name.lower()).inc()
     return refused
@@ -74,9 +82,11 @@ def send_events(live: LiveSide, rows: Rows) -> Refused | None:
             result = live.publish_event(event, encode_event(event))
         except (DecodeError, UnicodeEncodeError) as error:
             refused.append((offset, error.reason))
-        except redis.RedisError:
+        except redis.RedisError as error:
+            _outage.failed(error)
             return None
         else:
+            _outage.answered()
             metrics.LIVE_EVENTS.labels(result.name.lower()).inc()
     return refused
 

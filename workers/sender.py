@@ -9,6 +9,7 @@ from ingest.clock import Clock
 from workers import metrics
 from workers.assignment import Assignment
 from workers.doorbell import DoorbellBroker
+from workers.outage import Outage
 from workers.watermark import Batch
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class JobSender:
         self._broker, self._bridge, self._queue = broker, bridge, queue
         self._max_queued, self._clock = max_queued, clock
         self._blocked_until = self._looked_at = float("-inf")
-        self._reachable = True
+        self._outage = Outage(logger, "the jobs' Redis")
 
     def send(self, assignment: Assignment, batch: Batch) -> bool:
         """Enqueue a batch; False if it was not, for whatever reason."""
@@ -34,13 +35,10 @@ class JobSender:
         try:
             sent = self._is_short() and self._enqueue(assignment, batch)
         except redis.RedisError as error:
-            if self._reachable:
-                logger.warning("cannot enqueue jobs", extra={"queue": self._queue, "reason": str(error)})
-            self._reachable = sent = False
+            self._outage.failed(error)
+            sent = False
         else:
-            if not self._reachable:
-                logger.info("enqueueing jobs again", extra={"queue": self._queue})
-            self._reachable = True
+            self._outage.answered()
         if not sent:
             metrics.BRIDGE_ENQUEUE_FAILED.labels(self._bridge).inc()
             self._blocked_until = self._clock.monotonic() + PAUSE_SECONDS

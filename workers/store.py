@@ -7,6 +7,7 @@ candle only moves forward, whoever writes, in whatever order, however often.
 Only operations that MongoDB 6 to 8 and FerretDB both honour; of an error only its code and index are read.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,10 @@ from ingest.candle import Candle, Interval, Series, State
 from workers import metrics
 from workers.decimal128 import from_decimal128, to_decimal128
 from workers.errors import SeriesCollision, StoreUnavailable
+from workers.outage import Outage
 from workers.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
@@ -83,6 +87,7 @@ class CandleStore:
         self._candles = db[collection]
         self._series = db["series"]
         self._watermarks = db["watermarks"]
+        self._outage = Outage(logger, "the store")
         self._known: dict[Series, float] = {}
         self._replaying = False
 
@@ -113,7 +118,9 @@ class CandleStore:
                 self._write_rows(rows)
         except PyMongoError as error:
             metrics.STORE_ERRORS.labels(type(error).__name__).inc()
+            self._outage.failed(error)
             return None
+        self._outage.answered()
         return refused
 
     def find(

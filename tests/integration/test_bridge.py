@@ -29,8 +29,9 @@ from tests.integration.bridge_bench import (
 from tests.integration.tcp_forwarder import Forwarder
 from workers import metrics
 from workers.broker import make_broker
+from workers.errors import SeriesCollision
 from workers.live import candles_key, parse_window
-from workers.store import CandleStore, Document
+from workers.store import CandleStore, Document, series_hash
 
 
 @pytest.fixture
@@ -369,6 +370,19 @@ def test_a_store_restored_from_an_older_copy_is_filled_again(bench: BridgeBench,
 
     bench.wait_stored(candles + more)
     wait_until(lambda: watermarks(bench) == [101, 101], "the watermarks afterwards")
+
+
+def test_two_series_with_one_hash_stop_the_bridge(bench: BridgeBench) -> None:
+    candle = make_candle()
+    other = {"exchange": "sim", "pair": "OTHER-USD", "interval": "1m"}
+    bench.mongo[bench.database].series.insert_one({"_id": series_hash(candle.series), **other})
+    bench.produce_candles([candle])
+
+    running = bench.start_bridge(lease_seconds=0.2)
+    running.thread.join(20)
+
+    assert [type(error) for error in running.errors] == [SeriesCollision]
+    assert bench.committed() == [-1001, -1001]
 
 
 def test_fanout_brings_candles_and_events_to_the_live_side(bench: BridgeBench) -> None:
