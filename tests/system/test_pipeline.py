@@ -25,7 +25,8 @@ SECONDS = float(os.environ.get("SYSTEM_SECONDS", "40"))
 SIM_START = os.environ.get("SYSTEM_SIM_START", "-1h")
 KEYS = ["_id", "close", "high", "low", "open", "pair", "timestamp", "volume"]
 LINE_KEYS = ["pair", "timestamp", "open", "high", "low", "close", "volume"]
-EVERYTHING = {"from": 0, "to": 9_999_999_999_999}
+
+pytestmark = pytest.mark.timeout(300 + 2 * SECONDS)
 
 
 @pytest.fixture(scope="module")
