@@ -11,12 +11,12 @@ and one for questions to the store and to Kafka that may take long. None of them
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ingest.clock import Clock, SystemClock
@@ -24,6 +24,7 @@ from ingest.health import Progress
 from ingest.topics import DEAD_LETTERS, client_config
 from workers import metrics
 from workers.applier import Applied, Applier
+from workers.assigned import Assigned, names
 from workers.assignment import Assignment
 from workers.backpressure import Backpressure
 from workers.commits import Commits
@@ -32,7 +33,7 @@ from workers.dead_letters import DeadLetters
 from workers.doorbell import DoorbellBroker
 from workers.policies import Policy
 from workers.sender import JobSender
-from workers.starts import Start, StartFinder
+from workers.starts import StartFinder
 from workers.store import CandleStore
 from workers.watermark import LEASE_SECONDS, MAX_LAPSES, Batch, Leases, Letter
 
@@ -45,8 +46,6 @@ COMMIT_SECONDS: Final = 1.0
 UPKEEP_SECONDS: Final = 0.25
 #: How long a revoked or stopping bridge waits for completions.
 DRAIN_SECONDS: Final = 3.0
-#: How long an assignment waits for its start before it is paused instead; resuming costs half a second of fetching.
-START_WAIT_SECONDS: Final = 1.5
 
 
 class Bridge:
@@ -73,8 +72,6 @@ class Bridge:
         self._consumer = Consumer({**_consumer_config(kafka_brokers, group), "on_commit": self._on_commit})
         self._background = ThreadPoolExecutor(2, thread_name_prefix="background")
         self._commits = Commits(self._consumer, policy.name, self._store, self._background)
-        admin = AdminClient(client_config(kafka_brokers))
-        self._starts = StartFinder(admin, policy, group, self._store)
         self._letters = DeadLetters(kafka_brokers, dead_letter_topic) if policy.dead_letters else None
         self._letters_blocked_until = float("-inf")
         self._results: SimpleQueue[Completion | Applied] = SimpleQueue()
@@ -82,9 +79,9 @@ class Bridge:
         self._applier = Applier(self._results)
         self._leases = Leases(lease_seconds)
         self._backpressure = Backpressure()
+        starts = StartFinder(AdminClient(client_config(kafka_brokers)), policy, group, self._store)
+        self._assigned = Assigned(policy, self._consumer, starts, self._background, self._backpressure, self._reader)
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
-        self._assignments: dict[tuple[str, int], Assignment] = {}
-        self._finding: list[tuple[list[Assignment], Future[list[Start]]]] = []
         self._commit_due_at = self._upkeep_due_at = float("-inf")
         self._stopping = threading.Event()
 
@@ -123,13 +120,13 @@ class Bridge:
         now = self._clock.monotonic()
         if now >= self._upkeep_due_at:
             self._upkeep_due_at = now + UPKEEP_SECONDS
-            self._finish_starts()
+            self._assigned.continue_starts()
             self._repeat(now)
         if now >= self._commit_due_at:
             self._commit_due_at = now + COMMIT_SECONDS
-            self._commits.commit(self._assignments.values())
-            for assignment, stored in self._commits.advance_in_store(self._assignments.values()):
-                self._rewind(assignment, stored)
+            self._commits.commit(self._assigned)
+            for assignment, stored in self._commits.advance_in_store(self._assigned):
+                self._assigned.rewind(assignment, stored)
             self._report()
 
     def _read(self) -> None:
@@ -149,7 +146,7 @@ class Bridge:
             logger.warning("cannot read from Kafka", extra={"reason": str(error)})
             return
         topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
-        assignment = self._assignments.get((topic, partition))
+        assignment = self._assigned.get(topic, partition)
         if assignment is None:
             return
         metrics.BRIDGE_RECORDS.labels(self._policy.name, topic).inc()
@@ -163,7 +160,7 @@ class Bridge:
     def _send_due(self) -> None:
         wait_seconds = self._backpressure.batch_seconds(self._policy.batch_seconds)
         now = self._clock.monotonic()
-        for assignment in list(self._assignments.values()):
+        for assignment in self._assigned:
             began_at = assignment.collector.began_at
             if began_at is not None and now - began_at >= wait_seconds:
                 self._send_collected(assignment)
@@ -196,7 +193,7 @@ class Bridge:
         self._applier.submit(assignment, batch)
 
     def _repeat(self, now: float) -> None:
-        waiting = {batch: each for each in self._assignments.values() for batch in each.unfinished()}
+        waiting = {batch: each for each in self._assigned for batch in each.unfinished()}
         for batch in self._leases.lapse(waiting, now):
             if batch.lapses >= MAX_LAPSES:
                 self._apply_itself(waiting[batch], batch)
@@ -222,7 +219,7 @@ class Bridge:
                     self._completed(result)
 
     def _completed(self, completion: Completion) -> None:
-        found = [each for each in self._assignments.values() if each.id == completion.assignment_id]
+        found = [each for each in self._assigned if each.id == completion.assignment_id]
         batch = None
         if found and found[0].partition == completion.partition:
             batch = found[0].batches.find(completion.first, completion.last)
@@ -258,11 +255,11 @@ class Bridge:
     # -- backpressure -------------------------------------------------------------------------------------------------
 
     def _push_back(self) -> None:
-        change = self._backpressure.change(sum(len(each.batches) for each in self._assignments.values()))
+        change = self._backpressure.change(sum(len(each.batches) for each in self._assigned))
         if change is None:
             return
         # One that is still looking for its start is paused for a reason of its own.
-        partitions = [each.at() for each in self._assignments.values() if each.start is not None]
+        partitions = [each.at() for each in self._assigned if each.start is not None]
         if not partitions:
             return
         if change:
@@ -270,103 +267,26 @@ class Bridge:
         else:
             self._consumer.resume(partitions)
 
-    # -- a store that went back ---------------------------------------------------------------------------------------
-
-    def _rewind(self, assignment: Assignment, stored: int | None) -> None:
-        """The store was restored from an older copy: read again what it lacks, under a fresh assignment id."""
-        logger.warning("store holds an older copy, reading again", extra={**assignment.where, "offset": stored})
-        metrics.BRIDGE_REWINDS.labels(self._policy.name).inc()
-        assert assignment.start is not None
-        self._forget(assignment)
-        offset = OFFSET_BEGINNING if stored is None else stored
-        again = Assignment(assignment.topic, assignment.partition, assignment.source)
-        again.begin(Start(again.topic, again.partition, offset, assignment.start.key, stored))
-        again.seek_to = offset
-        self._assignments[again.topic, again.partition] = again
-        self._watch()
-        self._seek(again)
-
-    def _seek(self, assignment: Assignment) -> None:
-        assert assignment.seek_to is not None
-        try:
-            self._consumer.seek(assignment.at(assignment.seek_to))
-        except KafkaException as error:
-            # A partition whose fetching has not begun cannot be moved yet; the upkeep tries again.
-            logger.info("cannot seek yet", extra={**assignment.where, "reason": str(error)})
-        else:
-            assignment.seek_to = None
+    # -- rebalances ----------------------------------------------------------------------------------------------------
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        self._commits.answered(error, partitions, self._assignments)
-
-    # -- assignment ---------------------------------------------------------------------------------------------------
+        self._commits.answered(error, self._assigned.of(partitions), partitions)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        assignments = [Assignment(each.topic, each.partition, self._policy.sources[each.topic]) for each in partitions]
-        for each in assignments:
-            self._assignments[each.topic, each.partition] = each
-        self._watch()
-        logger.info("assigned", extra={"partitions": _names(assignments)})
-        finding = self._background.submit(self._starts.find, partitions)
-        try:
-            starts = finding.result(timeout=START_WAIT_SECONDS)
-        except Exception:
-            consumer.incremental_assign(partitions)
-            consumer.pause(partitions)
-            self._finding.append((assignments, finding))
-            return
-        for each, start in zip(assignments, starts, strict=True):
-            each.begin(start)
-        consumer.incremental_assign([each.at(start.offset) for each, start in zip(assignments, starts, strict=True)])
-        if self._backpressure.paused:
-            consumer.pause(partitions)
-
-    def _finish_starts(self) -> None:
-        for each in self._assignments.values():
-            if each.seek_to is not None:
-                self._seek(each)
-                sought = each.seek_to is None
-                if sought and not self._backpressure.paused:
-                    self._consumer.resume([each.at()])
-        unfinished = []
-        for assignments, finding in self._finding:
-            wanted = [each for each in assignments if not each.abandoned]
-            if not finding.done():
-                unfinished.append((assignments, finding))
-            elif error := finding.exception():
-                logger.warning("cannot find where to start, trying again", extra={"reason": str(error)})
-                if wanted:
-                    again = self._background.submit(self._starts.find, [each.at() for each in wanted])
-                    unfinished.append((wanted, again))
-            else:
-                starts = {(start.topic, start.partition): start for start in finding.result()}
-                for each in wanted:
-                    start = starts[each.topic, each.partition]
-                    each.begin(start)
-                    # It is paused; the next upkeep moves and resumes it.
-                    each.seek_to = start.offset
-        self._finding = unfinished
+        self._assigned.assign(partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        revoked = self._assigned(partitions)
+        revoked = self._assigned.of(partitions)
         self._drain(revoked)
         # Goes to the coordinator before the word that these partitions are given up, on the same connection.
         self._commits.commit(revoked)
-        for each in revoked:
-            self._forget(each)
-        self._watch()
-        logger.info("revoked", extra={"partitions": _names(revoked)})
+        self._assigned.forget(revoked)
+        logger.info("revoked", extra={"partitions": names(revoked)})
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        lost = self._assigned(partitions)
-        for each in lost:
-            self._forget(each)
-        self._watch()
-        logger.warning("lost, what was under way will be repeated", extra={"partitions": _names(lost)})
-
-    def _assigned(self, partitions: Sequence[TopicPartition]) -> list[Assignment]:
-        found = [self._assignments.get((each.topic, each.partition)) for each in partitions]
-        return [each for each in found if each is not None]
+        lost = self._assigned.of(partitions)
+        self._assigned.forget(lost)
+        logger.warning("lost, what was under way will be repeated", extra={"partitions": names(lost)})
 
     def _drain(self, assignments: Sequence[Assignment]) -> None:
         """Wait a moment for completions of what is under way; nothing new is sent meanwhile."""
@@ -377,26 +297,12 @@ class Bridge:
             pause.wait(0.01)
             self._take_results()
 
-    def _forget(self, assignment: Assignment) -> None:
-        assignment.abandoned = True
-        for _ in assignment.unfinished():
-            self._backpressure.removed()
-        self._assignments.pop((assignment.topic, assignment.partition), None)
-        where = (self._policy.name, assignment.topic, str(assignment.partition))
-        for gauge in (metrics.BRIDGE_LAG, metrics.BRIDGE_WATERMARK):
-            with suppress(KeyError):
-                gauge.remove(*where)
-
-    def _watch(self) -> None:
-        self._reader.watch(each.id for each in self._assignments.values())
-
     def _close(self) -> None:
-        mine = list(self._assignments.values())
+        mine = list(self._assigned)
         self._drain(mine)
         self._commits.commit_and_wait(mine)
         # Before leaving the group, which revokes them: everything has been done for them.
-        for each in mine:
-            self._forget(each)
+        self._assigned.forget(mine)
         self._applier.stop()
         self._reader.stop()
         self._consumer.close()
@@ -406,12 +312,12 @@ class Bridge:
 
     def _report(self) -> None:
         name = self._policy.name
-        waiting = [batch for each in self._assignments.values() for batch in each.unfinished()]
+        waiting = [batch for each in self._assigned for batch in each.unfinished()]
         metrics.BRIDGE_BATCHES.labels(name).set(len(waiting))
         metrics.BRIDGE_ROWS.labels(name).set(sum(len(batch.rows) for batch in waiting))
         metrics.BRIDGE_PAUSED.labels(name).set(self._backpressure.paused)
         metrics.BRIDGE_QUEUE_DEAD.labels(name).set(self._leases.queue_dead)
-        for each in self._assignments.values():
+        for each in self._assigned:
             watermark = each.batches.watermark
             if watermark is not None:
                 where = (name, each.topic, str(each.partition))
@@ -439,7 +345,3 @@ def _consumer_config(brokers: str, group: str) -> "dict[str, str | int | float |
 
 def _as_bytes(data: bytes | str | None) -> bytes | None:
     return data.encode() if isinstance(data, str) else data
-
-
-def _names(assignments: Iterable[Assignment]) -> str:
-    return " ".join(f"{each.topic}/{each.partition}" for each in assignments)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Final
 
@@ -46,20 +46,16 @@ class Commits:
             self._consumer.poll(0.05)
 
     def answered(
-        self,
-        error: KafkaError | None,
-        partitions: Iterable[TopicPartition],
-        assignments: Mapping[tuple[str, int], Assignment],
+        self, error: KafkaError | None, assignments: Iterable[Assignment], partitions: Iterable[TopicPartition]
     ) -> None:
         """Take Kafka's answer; what failed is sent again with the next commit."""
         metrics.BRIDGE_COMMITS.labels(self._bridge, "failed" if error else "ok").inc()
         if error is not None:
             logger.warning("cannot commit, trying again", extra={"reason": str(error)})
             return
-        for each in partitions:
-            assignment = assignments.get((each.topic, each.partition))
-            if assignment is not None and not each.error:
-                assignment.committed = each.offset
+        committed = {(each.topic, each.partition): each.offset for each in partitions if not each.error}
+        for each in assignments:
+            each.committed = committed.get((each.topic, each.partition), each.committed)
 
     def advance_in_store(self, assignments: Iterable[Assignment]) -> list[tuple[Assignment, int | None]]:
         """Store watermarks, after the rows they speak of, so that they can only be too low; does not wait.
