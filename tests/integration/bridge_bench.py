@@ -176,6 +176,10 @@ class BridgeBench:
         (future,) = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.group, wanted)]).values()
         return [each.offset for each in future.result().topic_partitions or []]
 
+    def wait_committed(self, offsets: list[int]) -> None:
+        """Wait until the group has committed exactly these offsets of the candles' two partitions."""
+        wait_until(lambda: self.committed() == offsets, f"commits {offsets}")
+
     def dead_letters(self, count: int) -> list[Message]:
         """The first ``count`` dead letters."""
         consumer = Consumer(

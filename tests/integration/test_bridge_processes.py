@@ -161,6 +161,6 @@ def test_a_killed_worker_loses_no_candle(
         start(*workers_command("persist"))
 
         bench.wait_stored(candles)
-        wait_until(lambda: bench.committed() == [5000, 5000], "the commit")
+        bench.wait_committed([5000, 5000])
     finally:
         bench.close()
