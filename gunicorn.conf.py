@@ -13,6 +13,7 @@ from typing import Any
 # Before anything imports prometheus_client: it looks once. A reload (HUP) reads this file again and keeps the folder.
 _OURS = "crypto-streams-metrics-"
 _metrics_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix=_OURS)
+os.makedirs(_metrics_folder, exist_ok=True)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder
 
 from ingest.errors import SettingsError  # noqa: E402
@@ -28,7 +29,7 @@ except SettingsError as error:
 
 bind = f"{f'[{_settings.bind_host}]' if ':' in _settings.bind_host else _settings.bind_host}:{_settings.rest_port}"
 workers = _settings.web_concurrency
-# Threads, because with the default one-request worker a few idle sockets block everybody else.
+# gthread with one change. The default, one request at a time, lets a few idle sockets block everybody else.
 worker_class = "web.gthread.Worker"
 threads = 8
 keepalive = 5

@@ -79,6 +79,8 @@ class Client(ServerConnection):
 
     def offer(self, series: Series, timestamp: int, frame: bytes) -> None:
         """Owe the client a candle's frame, and write what its socket takes."""
+        if self.state is not State.OPEN:
+            return
         if self._outbox.put_row((series, timestamp), frame):
             metrics.ws_rows_replaced_total.inc()
         metrics.ws_rows_sent_total.inc()

@@ -45,7 +45,8 @@ class History:
 
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._executor, within_deadline)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, LookupError, ValueError, TypeError) as error:
+            # The latter three: a document that somebody else wrote. It must not end the server either.
             if not self._away:
                 logger.warning("waiting for the store", extra={"reason": str(error)})
                 self._away = True

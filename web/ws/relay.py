@@ -127,12 +127,14 @@ class Relay:
         pubsub: Any = self._client.pubsub()
         try:
             await pubsub.connect()
+            # What is asked for while this waits is a change that `_change_channels` makes.
+            self._to_listen.clear()
             if self._served:
                 await pubsub.subscribe(*(candles_channel(series) for series in self._served))
-            self._to_listen.clear()
             self._heard_at = now()
             # From here on others may send on it; only this task reads.
             self._pubsub = pubsub
+            self._work.set()
             self._redis_is_there()
             while True:
                 message = await pubsub.get_message(timeout=CHECK_SECONDS)
