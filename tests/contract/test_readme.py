@@ -1,0 +1,50 @@
+"""What the README says about settings and processes is what there is."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from web.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+#: Settings whose place is `.env.example` alone.
+UNLISTED = {"SIM_STATE"}
+
+
+def test_the_readme_names_every_setting() -> None:
+    table = README[README.index("## Settings") : README.index("## More")]
+
+    named = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table))
+
+    assert {name.upper() for name in Settings.model_fields} - UNLISTED - named == set()
+
+
+def test_every_command_in_the_table_of_processes_is_a_service_of_the_compose_file() -> None:
+    table = README[README.index("## The processes") : README.index("## Settings")]
+    commands = {
+        command for row in re.findall(r"^\|.*\|$", table, re.MULTILINE) for command in re.findall(r"`(\S+ [^`]+)`", row)
+    }
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+
+    started = [
+        " ".join(service["command"]) for service in services.values() if service.get("image") == "crypto-streams"
+    ]
+
+    assert len(commands) == len(started) == 8
+    assert all(any(line.startswith(command) for line in started) for command in commands), commands
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+
+    broken = [
+        f"{document.name}: {target}"
+        for document in documents
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8"))
+        if not (document.parent / target).exists()
+    ]
+
+    assert broken == []
