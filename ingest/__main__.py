@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from prometheus_client import REGISTRY
 
 from ingest.clock import SystemClock, now_ms
@@ -25,15 +26,17 @@ from ingest.revision import HybridClock
 from ingest.settings import Settings
 from ingest.simulator.server import DIALECTS, simulate
 from ingest.tail import Tail, TailError, read_tails
-from ingest.topics import ensure_topics
+from ingest.topics import client_config, ensure_topics
 from ingest.waiting import StoppedWaiting, wait_for
 
 logger = logging.getLogger("ingest")
 
 DEFAULT_HEALTH_PORT: Final = 9101
+PROBE_SECONDS: Final = 1.0
 #: For acknowledgements after the sockets were closed; the whole stop stays well below 15 s.
 FLUSH_SECONDS: Final = 10.0
 LAST_BEAT_SECONDS: Final = 1.0
+FIRST_BEAT_SECONDS: Final = 2.0
 #: At most so many unfinished candles are named when a stop leaves some behind.
 MAX_NAMED: Final = 20
 
@@ -122,6 +125,8 @@ def run(settings: Settings, adapters: dict[str, Adapter]) -> int:
 
 
 def _prepare(settings: Settings, exchanges: Sequence[str]) -> dict[str, Tail]:
+    # First a short question: what follows would hold up a stop for long when Kafka is not there.
+    AdminClient(client_config(settings.kafka_brokers)).list_topics(timeout=PROBE_SECONDS)
     ensure_topics(settings.kafka_brokers)
     return read_tails(settings.kafka_brokers, exchanges, now_ms(SystemClock()))
 
@@ -154,6 +159,8 @@ async def _follow(
         )
         for exchange, adapter in adapters.items()
     ]
+    # The first beats before the first candle, see `Intake`.
+    await producer.finish(FIRST_BEAT_SECONDS)
     feeds = [asyncio.create_task(Feed(intake, progress=progress).run()) for intake in intakes]
     polling = asyncio.create_task(producer.run())
     waiting = asyncio.create_task(stopping.wait())

@@ -5,7 +5,7 @@ the caller's thread, so that a frame is with Kafka's client before the next one 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ingest import metrics
@@ -27,7 +27,7 @@ from ingest.exchanges.base import (
 )
 from ingest.producer import CandleProducer
 from ingest.revision import HybridClock
-from ingest.sight import Sight
+from ingest.sight import Gap, Sight
 from ingest.status import FeedStatus
 from ingest.tail import Tail
 
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS: Final = 1.0
 #: How long the gap of a reconnect waits for pairs that got no answer to their subscription.
 ANSWER_SECONDS: Final = 5.0
+#: How long it waits for an exact time of the exchange before it ends at the end of the running candle.
+#: Blockchain.com says its time each 5.1 s.
+EXACT_TIME_SECONDS: Final = 6.0
 
 
 class Intake:
@@ -79,6 +82,9 @@ class Intake:
         self._frames = metrics.frames_received_total.labels(exchange)
         self._frame_seen = False
         self._load(tail)
+        # Says anew what the tail says. Else, if this process ended before its first gap is told, the next one would
+        # take the start of its blindness from the candles of this one.
+        self.beat()
 
     @property
     def silent_seconds(self) -> float:
@@ -126,6 +132,8 @@ class Intake:
             self._connected_seconds += seconds
             if self._connected_seconds >= ANSWER_SECONDS:
                 self._sight.wait_no_longer()
+            if self._connected_seconds >= EXACT_TIME_SECONDS:
+                self._tell(self._sight.settle())
             fresh = self._sight.subscribed and self._silent_seconds <= self.adapter.silence_seconds / 2
             self._status.become(FeedState.LIVE if fresh else FeedState.STALE, self._sight.seen())
         if self._since_beat_seconds >= BEAT_SECONDS:
@@ -151,7 +159,7 @@ class Intake:
                 self.had_data = True
                 time = event.exchange_time_ms
                 if time is not None and time <= now_ms(self._clock) + MAX_AHEAD_MS:
-                    self._knows(time, time)
+                    self._at(time)
             case Subscribed():
                 self._sight.accepted(event.pair)
                 if self._status.state is FeedState.STALE:
@@ -175,8 +183,8 @@ class Intake:
             metrics.updates_forgotten_total.labels(self.exchange).inc()
         for candle in tracker.apply(update, self._proof):
             self._producer.send_candle(candle, self._status.marks)
-        if update.origin is Origin.LIVE:
-            self._knows(update.timestamp, update.timestamp + self._interval.milliseconds)
+        if update.origin is Origin.LIVE and self._missed is None:
+            self._sight.within(update.timestamp, update.timestamp + self._interval.milliseconds)
         return None
 
     def _take_rejection(self, rejected: Rejected) -> None:
@@ -197,10 +205,13 @@ class Intake:
         # It may have held the last update of a candle, so what is open now needs another one before it is final.
         self._proof += 1
 
-    def _knows(self, exchange_time_ms: int, before_ms: int) -> None:
+    def _at(self, exchange_time_ms: int) -> None:
         if self._missed is None:
-            for gap in self._sight.knows(exchange_time_ms, before_ms):
-                self._status.gap(gap, self._blind_reason)
+            self._tell(self._sight.at(exchange_time_ms))
+
+    def _tell(self, gaps: Iterable[Gap]) -> None:
+        for gap in gaps:
+            self._status.gap(gap, self._blind_reason)
 
     def _blind(self, reason: str) -> None:
         self._proof += 1

@@ -36,6 +36,8 @@ class Sight:
         self._refused: set[str] = set()
         self._seeing: set[str] = set()
         self._now: int | None = None
+        #: The exchange's clock was below this when the newest subscription stood; None while nothing is known.
+        self._bound: int | None = None
 
     @property
     def unanswered(self) -> list[str]:
@@ -56,7 +58,7 @@ class Sight:
         """The connection is over, or frames of it were missed."""
         if self._now is not None:
             self._seen_until.update(dict.fromkeys(self._seeing, self._now))
-        self._now = None
+        self._now = self._bound = None
         self._asked = set(self._pairs)
         self._subscribed, self._seeing = set(), set()
 
@@ -65,6 +67,7 @@ class Sight:
         if pair in self._pairs:
             self._asked.discard(pair)
             self._subscribed.add(pair)
+            self._bound = None  # it was known before this subscription
 
     def refused(self, pair: str, *, for_good: bool) -> None:
         """The exchange does not follow this pair."""
@@ -77,28 +80,48 @@ class Sight:
         """Stop waiting for answers: a pair that never gets one must not keep the others' gap open."""
         self._asked.clear()
 
-    def knows(self, now_ms: int, before_ms: int) -> list[Gap]:
-        """A frame says that the exchange's clock shows at least ``now_ms`` and at most ``before_ms``.
+    def at(self, now_ms: int) -> list[Gap]:
+        """A frame says that the exchange's clock shows ``now_ms``; returns the gaps that end with it.
 
-        Returns the gaps that end with it. They wait until every pair has its answer, so that a reconnect is
-        usually one gap that names all pairs.
+        They wait until every pair has its answer, so that a reconnect is usually one gap that names all pairs.
         """
         self._now = max(now_ms, self._now or 0)
-        if self._asked or self._subscribed == self._seeing:
+        if self._asked:
             return []
-        ends_ms = max(before_ms, self._now)
+        # The clock was below the earlier bound when that became known, so the gap may as well end there.
+        return self._end_gaps(self._now if self._bound is None else min(self._now, self._bound))
+
+    def within(self, from_ms: int, to_ms: int) -> None:
+        """A frame says that the exchange's clock is in ``[from_ms, to_ms)``, as a running candle does.
+
+        That bounds a gap, but may overstate it by a minute: `settle` ends the gap there if no exact time comes.
+        """
+        self._now = max(from_ms, self._now or 0)
+        if self._asked or self._subscribed == self._seeing:
+            return
+        # What was never seen before has no gap to wait for.
+        self._seeing |= self._subscribed - self._seen_until.keys()
+        if self._bound is None:
+            self._bound = to_ms
+
+    def settle(self) -> list[Gap]:
+        """Wait for an exact time no longer; returns the gaps that end at the bound known, if one is."""
+        return [] if self._asked or self._bound is None else self._end_gaps(self._bound)
+
+    def _end_gaps(self, to_ms: int) -> list[Gap]:
         gaps: dict[int, list[str]] = {}
         for pair in self._pairs:
             if pair not in self._subscribed or pair in self._seeing:
                 continue
             from_ms = self._seen_until.get(pair)
             if from_ms is not None:
-                if ends_ms <= from_ms:
+                if to_ms <= from_ms:
                     continue  # the exchange's clock is behind what it had said: wait until it is past that
                 gaps.setdefault(from_ms, []).append(pair)
             self._seeing.add(pair)
             self._refused.discard(pair)
-        return [Gap(from_ms, ends_ms, tuple(names)) for from_ms, names in sorted(gaps.items())]
+        self._bound = None
+        return [Gap(from_ms, to_ms, tuple(names)) for from_ms, names in sorted(gaps.items())]
 
     def seen(self) -> Seen | None:
         """Up to which exchange time everything was seen, and of which pairs; None before anything was.

@@ -8,7 +8,7 @@ import pytest
 from ingest.candle import State
 from ingest.events import EventKind, FeedEvent, FeedState
 from ingest.exchanges.base import Event, Heartbeat, Invalid, MissedFrames, Rejected, Subscribed
-from ingest.intake import ANSWER_SECONDS, Intake
+from ingest.intake import ANSWER_SECONDS, EXACT_TIME_SECONDS, Intake
 from ingest.producer import CandleProducer
 from ingest.revision import HybridClock
 from ingest.tail import Tail
@@ -156,12 +156,15 @@ def test_a_reconnect_tells_the_time_between_in_one_gap(bench: Bench) -> None:
     assert bench.gaps() == [(minute(0) + 5000, minute(0) + 9000, PAIRS)]
 
 
-def test_a_running_candle_bounds_a_gap_by_its_end(bench: Bench) -> None:
+def test_a_running_candle_bounds_a_gap_when_the_exchange_does_not_say_its_time(bench: Bench) -> None:
     bench.connect(update(0))
     bench.intake.ended("closed")
     bench.connect(update(3))
 
-    assert bench.gaps() == [(minute(0), minute(4), PAIRS)]
+    at_once = bench.gaps()
+    bench.intake.tick(EXACT_TIME_SECONDS)
+
+    assert (at_once, bench.gaps()) == ([], [(minute(0), minute(4), PAIRS)])
 
 
 def test_history_does_not_bound_a_gap(bench: Bench) -> None:
@@ -199,6 +202,14 @@ def test_a_restart_without_a_beat_tells_a_gap_from_the_newest_candle(clock: Fake
     assert bench.gaps() == [(minute(-2), minute(0), ("BTC-USD",))]
 
 
+def test_a_restart_says_first_what_the_process_before_it_had_seen(clock: FakeClock) -> None:
+    bench = make_bench(clock, Tail(candles=(make_candle(-3), make_candle(-2, pair="ETH-USD"))))
+
+    first = bench.told(EventKind.BEAT)[0]
+
+    assert (first.feed, first.until, first.pairs) == (FeedState.DOWN, minute(-3), PAIRS)
+
+
 def test_a_restart_sends_what_was_left_open_as_provisional(clock: FakeClock) -> None:
     bench = make_bench(clock, Tail(candles=(make_candle(-2), make_candle(-1))))
 
@@ -210,8 +221,8 @@ def test_beats_once_a_second(bench: Bench) -> None:
     for _ in range(12):
         bench.intake.tick(0.25)
 
-    # One more at once, when the feed turned live.
-    assert len(bench.told(EventKind.BEAT)) == 1 + 3
+    # One more on start, and one at once when the feed turned live.
+    assert len(bench.told(EventKind.BEAT)) == 2 + 3
 
 
 def test_a_beat_says_what_kafka_has_acknowledged(bench: Bench) -> None:

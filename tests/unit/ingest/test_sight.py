@@ -13,7 +13,7 @@ def seeing(now_ms: int) -> Sight:
     sight = Sight(PAIRS, {})
     for pair in PAIRS:
         sight.accepted(pair)
-    sight.knows(now_ms, now_ms)
+    sight.at(now_ms)
     return sight
 
 
@@ -28,15 +28,15 @@ def test_a_very_first_start_is_no_gap() -> None:
     for pair in PAIRS:
         sight.accepted(pair)
 
-    assert (sight.knows(1000, 1000), sight.seen()) == ([], (1000, PAIRS))
+    assert (sight.at(1000), sight.seen()) == ([], (1000, PAIRS))
 
 
 def test_a_reconnect_is_one_gap_from_the_last_to_the_first_known_time() -> None:
     sight = seeing(1000)
-    sight.knows(1500, 1500)
+    sight.at(1500)
     reconnect(sight)
 
-    assert sight.knows(4000, 4000) == [Gap(1500, 4000, PAIRS)]
+    assert sight.at(4000) == [Gap(1500, 4000, PAIRS)]
 
 
 def test_a_restart_is_a_gap_from_what_the_last_beat_said() -> None:
@@ -44,14 +44,46 @@ def test_a_restart_is_a_gap_from_what_the_last_beat_said() -> None:
     for pair in PAIRS:
         sight.accepted(pair)
 
-    assert sight.knows(4000, 4000) == [Gap(700, 4000, PAIRS)]
+    assert sight.at(4000) == [Gap(700, 4000, PAIRS)]
 
 
-def test_a_gap_ends_at_the_latest_time_that_a_frame_allows() -> None:
+def test_a_running_candle_bounds_a_gap_if_no_exact_time_comes() -> None:
     sight = seeing(1000)
     reconnect(sight)
 
-    assert sight.knows(60_000, 120_000) == [Gap(1000, 120_000, PAIRS)]
+    sight.within(60_000, 120_000)
+    sight.within(120_000, 180_000)
+
+    assert (sight.settle(), sight.settle(), sight.seen()) == ([Gap(1000, 120_000, PAIRS)], [], (120_000, PAIRS))
+
+
+def test_a_first_running_candle_is_enough_to_have_seen_a_pair() -> None:
+    sight = Sight(PAIRS, {})
+    for pair in PAIRS:
+        sight.accepted(pair)
+
+    sight.within(60_000, 120_000)
+
+    assert sight.seen() == (60_000, PAIRS)
+
+
+def test_an_exact_time_ends_a_gap_earlier_than_the_running_candle_would() -> None:
+    sight = seeing(1000)
+    reconnect(sight)
+
+    sight.within(60_000, 120_000)
+
+    assert (sight.at(62_000), sight.settle()) == ([Gap(1000, 62_000, PAIRS)], [])
+
+
+def test_a_candle_that_came_before_every_pair_had_its_answer_bounds_nothing() -> None:
+    sight = seeing(1000)
+    sight.ended()
+    sight.accepted("BTC-USD")
+    sight.within(60_000, 120_000)
+    sight.accepted("ETH-USD")
+
+    assert sight.settle() == []
 
 
 def test_a_time_known_before_every_pair_has_its_answer_does_not_end_the_gap() -> None:
@@ -59,10 +91,10 @@ def test_a_time_known_before_every_pair_has_its_answer_does_not_end_the_gap() ->
     sight.ended()
     sight.accepted("BTC-USD")
 
-    early = sight.knows(2000, 2000)
+    early = sight.at(2000)
     sight.accepted("ETH-USD")
 
-    assert (early, sight.knows(3000, 3000)) == ([], [Gap(1000, 3000, PAIRS)])
+    assert (early, sight.at(3000)) == ([], [Gap(1000, 3000, PAIRS)])
 
 
 def test_a_pair_without_an_answer_does_not_keep_the_gap_of_the_others_open() -> None:
@@ -71,7 +103,7 @@ def test_a_pair_without_an_answer_does_not_keep_the_gap_of_the_others_open() -> 
     sight.accepted("BTC-USD")
     sight.wait_no_longer()
 
-    assert (sight.knows(2000, 2000), sight.seen()) == ([Gap(1000, 2000, ("BTC-USD",))], (1000, PAIRS))
+    assert (sight.at(2000), sight.seen()) == ([Gap(1000, 2000, ("BTC-USD",))], (1000, PAIRS))
 
 
 def test_what_is_seen_does_not_pass_a_gap_that_has_no_end_yet() -> None:
@@ -86,7 +118,7 @@ def test_two_reconnects_without_a_known_time_between_are_one_gap() -> None:
     reconnect(sight)
     reconnect(sight)
 
-    assert sight.knows(9000, 9000) == [Gap(1000, 9000, PAIRS)]
+    assert sight.at(9000) == [Gap(1000, 9000, PAIRS)]
 
 
 def test_a_pair_refused_for_good_holds_nothing_up_and_is_not_asked_for_again() -> None:
@@ -94,7 +126,7 @@ def test_a_pair_refused_for_good_holds_nothing_up_and_is_not_asked_for_again() -
     sight.accepted("BTC-USD")
     sight.refused("ETH-USD", for_good=True)
 
-    gaps = sight.knows(2000, 2000)
+    gaps = sight.at(2000)
 
     assert (gaps, sight.seen(), sight.unanswered) == (
         [Gap(700, 2000, ("BTC-USD",))],
@@ -107,19 +139,19 @@ def test_a_refusal_that_may_pass_is_asked_about_again_and_gets_a_gap_of_its_own(
     sight = Sight(PAIRS, {"BTC-USD": 700, "ETH-USD": 700})
     sight.accepted("BTC-USD")
     sight.refused("ETH-USD", for_good=False)
-    sight.knows(2000, 2000)
+    sight.at(2000)
 
     asked = sight.unanswered
     sight.accepted("ETH-USD")
 
-    assert (asked, sight.knows(8000, 8000)) == (["ETH-USD"], [Gap(700, 8000, ("ETH-USD",))])
+    assert (asked, sight.at(8000)) == (["ETH-USD"], [Gap(700, 8000, ("ETH-USD",))])
 
 
 def test_a_clock_that_went_back_ends_the_gap_only_once_it_is_past_its_beginning() -> None:
     sight = seeing(5000)
     reconnect(sight)
 
-    assert (sight.knows(4000, 4000), sight.knows(6000, 6000)) == ([], [Gap(5000, 6000, PAIRS)])
+    assert (sight.at(4000), sight.at(6000)) == ([], [Gap(5000, 6000, PAIRS)])
 
 
 def test_nothing_is_seen_before_the_exchange_has_said_any_time() -> None:
@@ -136,6 +168,8 @@ actions = st.lists(
         st.tuples(st.just("refuse"), st.sampled_from(PAIRS)),
         st.tuples(st.just("time"), st.integers(1, 50)),
         st.just("wait"),
+        st.just("candle"),
+        st.just("settle"),
     ),
     max_size=80,
 )
@@ -150,11 +184,16 @@ def test_every_time_is_seen_or_in_a_gap(sequence: list[str | tuple[str, str | in
     blind: dict[str, set[int]] = {pair: set() for pair in PAIRS}
 
     for action in sequence:
+        told: list[Gap] = []
         if action == "end":
             sight.ended()
             subscribed.clear()
         elif action == "wait":
             sight.wait_no_longer()
+        elif action == "candle":
+            sight.within(clock // 10 * 10, clock // 10 * 10 + 10)
+        elif action == "settle":
+            told += sight.settle()
         elif action[0] == "accept":
             sight.accepted(str(action[1]))
             subscribed.add(str(action[1]))
@@ -165,9 +204,10 @@ def test_every_time_is_seen_or_in_a_gap(sequence: list[str | tuple[str, str | in
             for pair in promised - subscribed:
                 blind[pair] |= set(passed)
             clock = passed.stop
-            for gap in sight.knows(clock, clock):
-                for pair in gap.pairs:
-                    blind[pair] -= set(range(gap.from_ms, gap.to_ms))
+            told += sight.at(clock)
+        for gap in told:
+            for pair in gap.pairs:
+                blind[pair] -= set(range(gap.from_ms, gap.to_ms))
         until, pairs = sight.seen() or (0, ())
         promised |= set(pairs)
         assert {pair: min(blind[pair]) for pair in pairs if blind[pair] and min(blind[pair]) < until} == {}
