@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from prometheus_client import REGISTRY
 
 from ingest.clock import SystemClock, now_ms
@@ -26,13 +25,12 @@ from ingest.revision import HybridClock
 from ingest.settings import Settings
 from ingest.simulator.server import DIALECTS, simulate
 from ingest.tail import Tail, TailError, read_tails
-from ingest.topics import client_config, ensure_topics
+from ingest.topics import ensure_topics
 from ingest.waiting import StoppedWaiting, wait_for
 
 logger = logging.getLogger("ingest")
 
 DEFAULT_HEALTH_PORT: Final = 9101
-PROBE_SECONDS: Final = 1.0
 #: For acknowledgements after the sockets were closed; the whole stop stays well below 15 s.
 FLUSH_SECONDS: Final = 10.0
 LAST_BEAT_SECONDS: Final = 1.0
@@ -125,8 +123,6 @@ def run(settings: Settings, adapters: dict[str, Adapter]) -> int:
 
 
 def _prepare(settings: Settings, exchanges: Sequence[str]) -> dict[str, Tail]:
-    # First a short question: what follows would hold up a stop for long when Kafka is not there.
-    AdminClient(client_config(settings.kafka_brokers)).list_topics(timeout=PROBE_SECONDS)
     ensure_topics(settings.kafka_brokers)
     return read_tails(settings.kafka_brokers, exchanges, now_ms(SystemClock()))
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -22,6 +22,7 @@ from ingest.candle import Candle
 from ingest.clock import Clock
 from ingest.codec import encode_candle, encode_event
 from ingest.events import EventKind, FeedEvent
+from ingest.kafka import client_config
 from ingest.marks import Marks
 
 logger = logging.getLogger(__name__)
@@ -46,9 +47,9 @@ REFUSED_FOR_GOOD: Final = frozenset(
 )
 
 
-def producer_config(brokers: str) -> dict[str, str | int | float | bool]:
+def producer_config(brokers: str) -> dict[str, Any]:
     """Settings of the Kafka client: safe first, then quick."""
-    return topics.client_config(brokers) | {
+    return client_config(brokers, polled=True) | {
         "enable.idempotence": True,
         "acks": "all",
         # 1 ms costs 1 ms; 0 doubles the broker's CPU.
@@ -58,8 +59,6 @@ def producer_config(brokers: str) -> dict[str, str | int | float | bool]:
         # Bounds memory while Kafka is away; beyond it candles are conflated in the backlog.
         "queue.buffering.max.kbytes": 64 * 1024,
         "queue.buffering.max.messages": 100_000,
-        # An idle connection that the broker closes is no news.
-        "log.connection.close": False,
     }
 
 
@@ -91,7 +90,7 @@ class KafkaClient(Protocol):
 
 def kafka_client(brokers: str) -> KafkaClient:
     """A client of a real Kafka; it connects by itself and goes on trying."""
-    client: KafkaClient = Producer(producer_config(brokers), logger=logging.getLogger("kafka"))
+    client: KafkaClient = Producer(producer_config(brokers))
     return client
 
 

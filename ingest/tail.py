@@ -18,6 +18,7 @@ from ingest.candle import MAX_AHEAD_MS, Candle
 from ingest.codec import decode_candle, decode_event
 from ingest.errors import DecodeError, IngestError
 from ingest.events import EventKind, FeedEvent
+from ingest.kafka import client_config
 from ingest.revision import time_ms_of, time_us_of
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def read_tails(brokers: str, exchanges: Sequence[str], now_ms: int) -> dict[str,
         TailError: If it answers too slowly.
     """
     consumer = Consumer(
-        topics.client_config(brokers)
+        client_config(brokers, polled=True)
         | {
             "group.id": "ingest-tail",  # demanded by the client; offsets are neither read nor committed
             "enable.auto.commit": False,
@@ -85,8 +86,7 @@ def read_tails(brokers: str, exchanges: Sequence[str], now_ms: int) -> dict[str,
             "fetch.wait.max.ms": 10,
             "fetch.max.bytes": 64 * 1024 * 1024,
             "max.partition.fetch.bytes": 8 * 1024 * 1024,
-        },
-        logger=logging.getLogger("kafka"),
+        }
     )
     try:
         beats = _last_beats(consumer, exchanges)
@@ -112,7 +112,7 @@ class _Newest:
         payload = message.value()
         try:
             glance = _glance_decoder.decode(payload or b"")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return  # bridges dead-letter it
         key = (message.key() or b"", glance.timestamp)
         if glance.rev > self._payloads.get(key, (-1, b""))[0]:

@@ -6,8 +6,9 @@ Created explicitly, because a topic made by accident would have the broker's par
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+from ingest.kafka import make_admin
 
 CANDLES: Final = "candles"
 FEEDS: Final = "feeds"
@@ -21,17 +22,8 @@ TOPICS: Final = {CANDLES: (8, 7 * _DAY_MS), FEEDS: (1, 30 * _DAY_MS), DEAD_LETTE
 _BROKER_DEFAULT = -1
 
 ADMIN_TIMEOUT_SECONDS = 10.0
-
-
-def client_config(brokers: str) -> dict[str, str | int | float | bool]:
-    """What every Kafka client of ours sets."""
-    return {
-        "bootstrap.servers": brokers,
-        # The broker would otherwise ask each client for its metrics.
-        "enable.metrics.push": False,
-        # The default of 100 ms doubles up to 10 s: a broker that was away for a minute would come back unnoticed.
-        "reconnect.backoff.max.ms": 1000,
-    }
+#: Whether Kafka is there at all is asked first, and briefly: a stop must not wait for what follows.
+PROBE_SECONDS = 2.0
 
 
 def ensure_topics(brokers: str) -> None:
@@ -40,8 +32,8 @@ def ensure_topics(brokers: str) -> None:
     Raises:
         KafkaException: If Kafka cannot be reached or refuses.
     """
-    admin = AdminClient(client_config(brokers))
-    existing = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics
+    admin = make_admin(brokers)
+    existing = admin.list_topics(timeout=PROBE_SECONDS).topics
     missing = [
         NewTopic(name, partitions, _BROKER_DEFAULT, config={"retention.ms": str(retention_ms)})
         for name, (partitions, retention_ms) in TOPICS.items()

@@ -111,7 +111,7 @@ def make_topic(kafka_brokers: str) -> Iterator[Callable[[int], str]]:
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
-    from ingest.topics import client_config
+    from ingest.kafka import client_config
 
     admin = AdminClient(client_config(kafka_brokers))
     made: list[str] = []

@@ -9,13 +9,12 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from confluent_kafka.admin import AdminClient
 from prometheus_client import REGISTRY
 
 from ingest.errors import SettingsError
 from ingest.health import Progress, serve_health, start_watchdog
 from ingest.log import configure_logging
-from ingest.topics import client_config, ensure_topics
+from ingest.topics import ensure_topics
 from ingest.waiting import StoppedWaiting, wait_for
 from workers.bridge import Bridge
 from workers.broker import make_broker
@@ -78,7 +77,7 @@ def run_bridge(name: str, settings: Settings) -> int:
     try:
         wait_for(
             f"Kafka at {settings.kafka_brokers}",
-            lambda: _prepare_kafka(settings.kafka_brokers),
+            lambda: ensure_topics(settings.kafka_brokers),
             progress=progress,
             stopping=stopping.is_set,
         )
@@ -100,12 +99,6 @@ def run_bridge(name: str, settings: Settings) -> int:
         return 1
     logger.info("bridge stopped", extra={"bridge": name})
     return 0
-
-
-def _prepare_kafka(brokers: str) -> None:
-    # A short question first: making topics may wait for ten seconds, and SIGTERM with it.
-    AdminClient(client_config(brokers)).list_topics(timeout=2.0)
-    ensure_topics(brokers)
 
 
 if __name__ == "__main__":

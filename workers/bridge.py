@@ -17,11 +17,11 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from ingest.clock import Clock, SystemClock
 from ingest.health import Progress
-from ingest.topics import DEAD_LETTERS, client_config
+from ingest.kafka import client_config, make_admin
+from ingest.topics import DEAD_LETTERS
 from workers import metrics
 from workers.applier import Applied, Applier
 from workers.assigned import Assigned, names
@@ -79,7 +79,7 @@ class Bridge:
         self._applier = Applier(self._results)
         self._leases = Leases(lease_seconds)
         self._backpressure = Backpressure()
-        starts = StartFinder(AdminClient(client_config(kafka_brokers)), policy, group, self._store)
+        starts = StartFinder(make_admin(kafka_brokers), policy, group, self._store)
         self._assigned = Assigned(policy, self._consumer, starts, self._background, self._backpressure, self._reader)
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
         self._commit_due_at = self._upkeep_due_at = float("-inf")
@@ -329,7 +329,7 @@ class Bridge:
 
 def _consumer_config(brokers: str, group: str) -> "dict[str, str | int | float | bool | Callable[..., None]]":
     return {
-        **client_config(brokers),
+        **client_config(brokers, polled=True),
         "group.id": group,
         # The broker balances members in 0.6 s rather than 5 s.
         "group.protocol": "consumer",

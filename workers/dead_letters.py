@@ -7,7 +7,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ingest.topics import client_config
+from ingest.kafka import client_config
 from workers.watermark import Letter
 
 logger = logging.getLogger(__name__)

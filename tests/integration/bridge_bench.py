@@ -18,7 +18,8 @@ import workers.fanout
 import workers.persist
 from ingest.candle import Candle
 from ingest.codec import encode_candle
-from ingest.topics import CANDLES, FEEDS, client_config
+from ingest.kafka import client_config
+from ingest.topics import CANDLES, FEEDS
 from workers.bridge import Bridge
 from workers.broker import make_broker
 from workers.completions import completions_key

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 from ingest.candle import Candle
 from ingest.codec import decode_candle, decode_event
 from ingest.events import FeedEvent
-from ingest.topics import CANDLES, FEEDS, TOPICS, client_config, ensure_topics
+from ingest.kafka import client_config
+from ingest.topics import CANDLES, FEEDS, TOPICS, ensure_topics
 
 
 def read_topic(brokers: str, topic: str, timeout_seconds: float = 20.0) -> list[Message]:

@@ -16,7 +16,8 @@ from pymongo import MongoClient
 from ingest.candle import Candle, State
 from ingest.codec import encode_candle, encode_event
 from ingest.events import EventKind, FeedEvent, FeedState
-from ingest.topics import CANDLES, FEEDS, client_config
+from ingest.kafka import client_config
+from ingest.topics import CANDLES, FEEDS
 from tests.conftest import MINUTE_MS, make_candle
 from tests.integration.bridge_bench import (
     FANOUT,

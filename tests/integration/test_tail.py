@@ -12,10 +12,11 @@ from ingest.candle import State
 from ingest.clock import SystemClock
 from ingest.codec import encode_candle, encode_event
 from ingest.events import EventKind, FeedEvent, FeedState
+from ingest.kafka import client_config
 from ingest.marks import Marks
 from ingest.producer import CandleProducer, kafka_client
 from ingest.tail import MAX_TAIL_RECORDS, TAIL_MS, Tail, read_tails
-from ingest.topics import CANDLES, FEEDS, client_config, ensure_topics
+from ingest.topics import CANDLES, FEEDS, ensure_topics
 from tests.conftest import make_candle, minute
 from tests.integration.kafka_log import empty_topics
 

@@ -9,7 +9,8 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from ingest import topics
-from ingest.topics import client_config, ensure_topics
+from ingest.kafka import client_config
+from ingest.topics import ensure_topics
 
 
 def described(brokers: str, names: list[str]) -> dict[str, tuple[int, str | None]]:

@@ -30,6 +30,7 @@ def _records(stack: Stack, topic: str) -> Iterator[dict[str, Any]]:
             "group.id": "system-test",
             "enable.auto.commit": False,
             "enable.metrics.push": False,
+            "log_level": 0,
         }
     )
     try:
