@@ -68,7 +68,7 @@ def _decode(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         if version != SCHEMA_VERSION:
             raise DecodeError(payload, f"schema version is {version}, expected {SCHEMA_VERSION}")
         return decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # the second for text that is not UTF-8
         raise DecodeError(payload, str(error)) from error
     except RecursionError as error:
         raise DecodeError(payload, "JSON is nested too deeply") from error
