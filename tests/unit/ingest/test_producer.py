@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.backlog import CandleBacklog, EventBacklog, Seen
@@ -185,6 +185,34 @@ def test_a_mark_waits_for_the_version_that_replaced_one_before_it(clock: FakeClo
     assert (before, bench.marks.reached) == (None, (60, ()))
 
 
+def test_a_mark_waits_for_the_newer_version_when_an_older_one_timed_out(bench: Bench) -> None:
+    bench.send(version(0, 1))
+    bench.marks.place((60, ()))
+    bench.send(version(0, 2))
+
+    bench.kafka.report(TIMED_OUT)
+    before = bench.marks.reached
+    bench.kafka.report()
+
+    assert (before, bench.marks.reached) == (None, (60, ()))
+
+
+def test_a_mark_waits_for_what_replaced_a_newer_version_that_timed_out_first(bench: Bench) -> None:
+    bench.send(version(0, 1))
+    bench.marks.place((60, ()))
+    bench.send(version(0, 2))
+    bench.kafka.report(TIMED_OUT, position=1)
+    bench.kafka.room = 1
+    bench.send(version(0, 3))  # takes the place of the second version
+
+    bench.kafka.report(TIMED_OUT)
+    before = bench.marks.reached
+    bench.producer.poll()
+    bench.kafka.report_all()
+
+    assert (before, bench.marks.reached, bench.kafka.candles()) == (None, (60, ()), [version(0, 3)])
+
+
 def test_a_mark_waits_for_a_gap_event(bench: Bench) -> None:
     bench.producer.send_event(feed_event(), bench.marks)
     bench.marks.place((60, ()))
@@ -254,7 +282,7 @@ def test_names_what_is_unfinished(clock: FakeClock) -> None:
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("send"), st.integers(0, 3)),
+        st.tuples(st.just("send"), st.integers(0, 1)),
         st.tuples(st.just("ok"), st.integers(0, 5)),
         st.tuples(st.just("fail"), st.integers(0, 5)),
         st.tuples(st.just("room"), st.integers(0, 3)),
@@ -265,6 +293,7 @@ steps = st.lists(
 )
 
 
+@settings(max_examples=500)
 @given(steps, st.integers(1, 4))
 def test_every_candle_is_in_kafka_in_its_newest_version_or_reported_lost(
     script: list[tuple[str, int]], backlog: int

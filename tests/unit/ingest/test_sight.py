@@ -113,6 +113,20 @@ def test_what_is_seen_does_not_pass_a_gap_that_has_no_end_yet() -> None:
     assert sight.seen() == (1000, PAIRS)
 
 
+def test_a_candle_that_came_before_a_later_subscription_does_not_bound_its_gap() -> None:
+    sight = seeing(1000)
+    sight.ended()
+    sight.accepted("BTC-USD")
+    sight.wait_no_longer()
+    sight.within(60_000, 120_000)
+    sight.accepted("ETH-USD")
+
+    early = sight.settle()
+    sight.within(240_000, 300_000)
+
+    assert (early, sight.settle()) == ([], [Gap(1000, 300_000, PAIRS)])
+
+
 def test_two_reconnects_without_a_known_time_between_are_one_gap() -> None:
     sight = seeing(1000)
     reconnect(sight)
