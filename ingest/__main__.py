@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from prometheus_client import REGISTRY
 
-from ingest.clock import SystemClock, now_ms
+from ingest.clock import Clock, SystemClock, now_ms
 from ingest.errors import SettingsError
 from ingest.exchanges import adapter_for
 from ingest.exchanges.base import Adapter
@@ -42,8 +42,13 @@ EXIT_UNFINISHED: Final = 1
 EXIT_SETTINGS: Final = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, 1 if something was left undone, 2 for bad settings."""
+def main(arguments: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
+    """Run one command and return the exit status: 0, 1 if something was left undone, 2 for bad settings.
+
+    Args:
+        arguments: Words of the command line; None: the process's own.
+        clock: The time as ``run`` knows it; None: the machine's.
+    """
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.from_env()
@@ -53,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_logging(settings.log_level, settings.log_format)
         if options.command == "simulate":
             return run_simulator(settings, options.exchange or tuple(DIALECTS))
-        return run(settings, adapters)
+        return run(settings, adapters, clock or SystemClock())
     except SettingsError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -87,7 +92,7 @@ def run_simulator(settings: Settings, dialects: Sequence[str]) -> int:
     return 0
 
 
-def run(settings: Settings, adapters: dict[str, Adapter]) -> int:
+def run(settings: Settings, adapters: dict[str, Adapter], clock: Clock) -> int:
     """Follow the exchanges until SIGTERM.
 
     Raises:
@@ -109,7 +114,7 @@ def run(settings: Settings, adapters: dict[str, Adapter]) -> int:
     try:
         tails = wait_for(
             "kafka",
-            lambda: _prepare(settings, tuple(adapters)),
+            lambda: _prepare(settings, tuple(adapters), clock),
             progress=progress,
             stopping=stop_asked.is_set,
             retry_on=(KafkaException, TailError),
@@ -117,20 +122,21 @@ def run(settings: Settings, adapters: dict[str, Adapter]) -> int:
     except StoppedWaiting:
         return 0
     try:
-        return asyncio.run(_follow(settings, adapters, tails, progress, stop_asked))
+        return asyncio.run(_follow(settings, adapters, tails, clock, progress, stop_asked))
     finally:
         health.shutdown()
 
 
-def _prepare(settings: Settings, exchanges: Sequence[str]) -> dict[str, Tail]:
+def _prepare(settings: Settings, exchanges: Sequence[str], clock: Clock) -> dict[str, Tail]:
     ensure_topics(settings.kafka_brokers)
-    return read_tails(settings.kafka_brokers, exchanges, now_ms(SystemClock()))
+    return read_tails(settings.kafka_brokers, exchanges, now_ms(clock))
 
 
 async def _follow(
     settings: Settings,
     adapters: dict[str, Adapter],
     tails: dict[str, Tail],
+    clock: Clock,
     progress: Progress,
     stop_asked: threading.Event,
 ) -> int:
@@ -138,7 +144,6 @@ async def _follow(
     _on_stop_signals(stopping)
     if stop_asked.is_set():
         return 0
-    clock = SystemClock()
     revisions = HybridClock(clock.now_us)
     for tail in tails.values():
         revisions.advance_past(tail.latest_rev)

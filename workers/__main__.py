@@ -11,6 +11,7 @@ from typing import Final
 
 from prometheus_client import REGISTRY
 
+from ingest.clock import Clock
 from ingest.errors import SettingsError
 from ingest.health import Progress, serve_health, start_watchdog
 from ingest.log import configure_logging
@@ -30,8 +31,8 @@ DEFAULT_HEALTH_PORTS: Final = {"persist": 9102, "fanout": 9103}
 LAST_RESORT_SECONDS: Final = 13.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status."""
+def main(arguments: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
+    """Run a command and return its exit status; ``clock`` is the time as bridges know it, None the machine's."""
     parser = argparse.ArgumentParser(prog="python -m workers", description="Bridges from Kafka to the workers.")
     commands = parser.add_subparsers(dest="command", required=True)
     bridge = commands.add_parser("bridge", help="read Kafka, send jobs, commit what took effect")
@@ -43,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 2
     configure_logging(settings.log_level, settings.log_format)
-    return run_bridge(options.policy, settings)
+    return run_bridge(options.policy, settings, clock)
 
 
-def run_bridge(name: str, settings: Settings) -> int:
+def run_bridge(name: str, settings: Settings, clock: Clock | None = None) -> int:
     """Run one bridge until SIGTERM or SIGINT."""
     policy = POLICIES[name]
     stopping = threading.Event()
@@ -88,6 +89,7 @@ def run_bridge(name: str, settings: Settings) -> int:
             make_broker(settings.redis_url, retries=1),
             store=get_store() if policy.watermark_in_store else None,
             progress=progress,
+            clock=clock,
         )
         bridges.append(bridge)
         if not stopping.is_set():

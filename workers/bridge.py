@@ -79,7 +79,7 @@ class Bridge:
         self._applier = Applier(self._results)
         self._leases = Leases(lease_seconds)
         self._backpressure = Backpressure()
-        starts = StartFinder(make_admin(kafka_brokers), policy, group, self._store)
+        starts = StartFinder(make_admin(kafka_brokers), policy, group, self._store, self._clock)
         self._assigned = Assigned(policy, self._consumer, starts, self._background, self._backpressure, self._reader)
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
         self._commit_due_at = self._upkeep_due_at = float("-inf")

@@ -1,6 +1,5 @@
 """Where to start reading a partition."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
+from ingest.clock import Clock, SystemClock, now_ms
 from workers.policies import Policy
 from workers.store import CandleStore
 
@@ -48,7 +48,10 @@ class StartFinder:
     as long as the main loop keeps polling.
     """
 
-    def __init__(self, admin: AdminClient, policy: Policy, group: str, store: CandleStore | None) -> None:
+    def __init__(
+        self, admin: AdminClient, policy: Policy, group: str, store: CandleStore | None, clock: Clock | None = None
+    ) -> None:
+        self._clock = clock or SystemClock()
         self._admin, self._policy, self._group, self._store = admin, policy, group, store
 
     def find(self, partitions: Sequence[TopicPartition]) -> list[Start]:
@@ -102,7 +105,7 @@ class StartFinder:
             return {}
         # The end first: a record that comes between the two questions must not be missed.
         ends = self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        since = self._offsets(partitions, OffsetSpec.for_timestamp(time.time_ns() // 1_000_000 - ago_ms))
+        since = self._offsets(partitions, OffsetSpec.for_timestamp(now_ms(self._clock) - ago_ms))
         return {place: offset if offset >= 0 else ends[place] for place, offset in since.items()}
 
     def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
