@@ -14,6 +14,7 @@ from deploy.native.stack import ROOT, Stack
 from deploy.native.variables import documented_names, is_ours
 from tests.chaos.data import Data
 from tests.chaos.keeper import Keeper, wait_for
+from tests.chaos.progress import Progress
 from tests.chaos.proxy import Proxies
 from tests.chaos.wiring import Wiring
 
@@ -35,12 +36,16 @@ class Cluster:
         injected: What the harness did, by kind.
         restored: Whether the store was replaced by an older copy.
         recreated: Whether a topic was deleted and made anew.
+        timed: How long something took that has a bound: what, seconds, the bound.
+        progress: How far Kafka and the bridges are.
     """
 
     def __init__(self, stack: Stack, data: Data, keeper: Keeper, proxies: Proxies) -> None:
         self.stack, self.data, self.keeper, self.proxies = stack, data, keeper, proxies
         self.injected: Counter[str] = Counter()
         self.restored = self.recreated = False
+        self.timed: list[tuple[str, float, float]] = []
+        self.progress = Progress(self.kafka_brokers)
         self.original: dict[str, Program] = {}
         #: Programs beside the usual ones, and where they show their health.
         self._more_ports: dict[str, int] = {}
@@ -99,6 +104,11 @@ class Cluster:
         environment = {**program.environment, "HEALTH_PORT": str(health_port)}
         self.keeper.add(replace(program, name=name, environment=environment, ports=(health_port,)))
 
+    def restart(self, name: str, number: int) -> None:
+        """End a program by a signal and start it again."""
+        self.keeper.hold_down(name, number)
+        self.keeper.release(name)
+
     def run_as(self, name: str, command: tuple[str, ...]) -> None:
         """Let a program be started by another command from its next start on."""
         self.keeper.replace(replace(self.keeper.program(name), command=command))
@@ -106,6 +116,10 @@ class Cluster:
     def run_as_usual(self, name: str) -> None:
         """Undo `run_as`."""
         self.keeper.replace(self.original[name])
+
+    def took(self, what: str, seconds: float, bound: float) -> None:
+        """Note how long something took that has a bound."""
+        self.timed.append((what, seconds, bound))
 
     def answers(self, name: str) -> bool:
         """Whether a program listens on all its ports."""
@@ -158,6 +172,7 @@ class Clusters:
             keeper = Keeper(_environment(), self.stack.logs)
             undo.callback(keeper.stop)
             cluster = Cluster(self.stack, self._data, keeper, proxies)
+            undo.callback(cluster.progress.stop)
             for program in self._wiring.programs(self._data.mongo):
                 cluster.original[program.name] = program
                 keeper.add(program)

@@ -1,0 +1,161 @@
+"""How far the system is: the ends of `candles`, and what each bridge's group has committed, several times a second.
+
+From these samples follows when a fault had passed (`recovered_after`) and when everything came to rest (`at_rest`).
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from ingest.kafka import make_admin
+from ingest.topics import CANDLES
+from workers.policies import FANOUT, PERSIST
+
+GROUPS = (PERSIST.group, FANOUT.group)
+SAMPLE_SECONDS = 0.25
+_ANSWER_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look; ``at`` in Unix seconds, offsets by partition."""
+
+    at: float
+    incarnation: str
+    ends: Mapping[int, int]
+    committed: Mapping[str, Mapping[int, int]]
+
+    def caught_up(self) -> bool:
+        """Whether both groups have committed everything there is."""
+        return all(self.committed[group] == self.ends for group in GROUPS)
+
+    def behind(self) -> str:
+        """What is not committed, for a person."""
+        return "; ".join(
+            f"{group} {partition}: {self.committed[group].get(partition, 0)} of {end}"
+            for group in GROUPS
+            for partition, end in self.ends.items()
+            if self.committed[group].get(partition, 0) != end
+        )
+
+
+def recovered_after(samples: Sequence[Sample], moment: float) -> float | None:
+    """Seconds from a moment until everything accepted before it, and something later, was committed by both groups.
+
+    None if that did not happen within the samples. Bridges commit once a second, which is part of the answer.
+    """
+    later = [sample for sample in samples if sample.at >= moment]
+    if not later:
+        return None
+    before = later[0]
+    for sample in later[1:]:
+        ends = before.ends if sample.incarnation == before.incarnation else dict.fromkeys(sample.ends, 0)
+        if all(_is_past(sample.committed[group], ends, sample.ends) for group in GROUPS):
+            return sample.at - moment
+    return None
+
+
+def _is_past(committed: Mapping[int, int], target: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    # Not above the ends: else it is the commit of a topic that is gone.
+    return (
+        all(target.get(partition, 0) <= offset <= ends[partition] for partition, offset in committed.items())
+        and committed.keys() >= {partition for partition, offset in target.items() if offset}
+        and sum(committed.values()) > sum(target.values())
+    )
+
+
+class Progress:
+    """Takes samples in a thread until `stop`."""
+
+    def __init__(self, brokers: str) -> None:
+        self._admin = make_admin(brokers)
+        self.samples: list[Sample] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more samples."""
+        self._stopping.set()
+        self._thread.join(3 * _ANSWER_SECONDS)
+
+    def newer(self, than: float, seconds: float) -> Sample:
+        """The first sample taken after a moment; waits for it.
+
+        Raises:
+            TimeoutError: If Kafka does not answer in time.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            found = next((sample for sample in reversed(self.samples) if sample.at > than), None)
+            if found is not None:
+                return found
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Kafka did not say for {seconds:g} s how far it is")
+            time.sleep(0.02)
+
+    def wait_caught_up(self, what: str, *, seconds: float, quiet: int = 1) -> float:
+        """Return how long it took until both groups had committed everything, in ``quiet`` equal samples in a row.
+
+        Raises:
+            TimeoutError: If it took longer than ``seconds``; says what is behind.
+        """
+        began = time.monotonic()
+        equal: list[Sample] = []
+        last = time.time()
+        while len(equal) < quiet:
+            left = began + seconds - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"{what}: not within {seconds:g} s: {self.samples[-1].behind()}")
+            sample = self.newer(last, left)
+            last = sample.at
+            if not sample.caught_up() or (equal and equal[-1].ends != sample.ends):
+                equal = []
+            if sample.caught_up():
+                equal.append(sample)
+        return time.monotonic() - began
+
+    def _run(self) -> None:
+        while not self._stopping.wait(SAMPLE_SECONDS):
+            try:
+                self.samples.append(take_sample(self._admin))
+            except (KafkaException, KeyError):
+                continue  # Kafka is away, or the topic is being made anew: there is nothing to say now
+
+
+def take_sample(admin: AdminClient) -> Sample:
+    """Look once.
+
+    Raises:
+        KafkaException: If Kafka does not answer.
+    """
+    (answer,) = admin.describe_topics(TopicCollection([CANDLES]), request_timeout=_ANSWER_SECONDS).values()
+    topic = answer.result()
+    places = [TopicPartition(CANDLES, each.id) for each in topic.partitions]
+    # Commits first: what is committed must not seem to lie beyond the end.
+    committed = {group: _committed(admin, group, places) for group in GROUPS}
+    latest = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
+    answers = admin.list_offsets(latest, request_timeout=_ANSWER_SECONDS)
+    ends = {place.partition: future.result().offset for place, future in answers.items()}
+    used = {partition: end for partition, end in ends.items() if end}
+    return Sample(
+        time.time(),
+        str(topic.topic_id),
+        used,
+        {
+            group: {place: offset for place, offset in found.items() if place in used}
+            for group, found in committed.items()
+        },
+    )
+
+
+def _committed(admin: AdminClient, group: str, places: Sequence[TopicPartition]) -> dict[int, int]:
+    request = ConsumerGroupTopicPartitions(group, list(places))
+    (future,) = admin.list_consumer_group_offsets([request], request_timeout=_ANSWER_SECONDS).values()
+    found = future.result().topic_partitions or []
+    return {each.partition: each.offset for each in found if each.offset >= 0}
