@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ingest.candle import Candle, check_candle
+from ingest.candle import Candle, check_candle, check_not_ahead
+from ingest.clock import SystemClock, now_ms
 from ingest.errors import CandleError, DecodeError
 from ingest.events import FeedEvent
 
@@ -26,6 +27,7 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 _version_decoder = msgspec.json.Decoder(_Versioned)
 _candle_decoder = msgspec.json.Decoder(Candle)
 _event_decoder = msgspec.json.Decoder(FeedEvent)
+_clock: Final = SystemClock()
 _HEAD: Final = b'{"v":%d,' % SCHEMA_VERSION
 
 
@@ -38,11 +40,14 @@ def decode_candle(payload: bytes) -> Candle:
     """Read the value of a ``candles`` record; unknown fields are ignored.
 
     Raises:
-        DecodeError: If it is not JSON, has another schema version, lacks a field, or cannot be a candle.
+        DecodeError: If it is not JSON, has another schema version, lacks a field, cannot be a candle, or lies more
+            than a day ahead of this machine's clock.
     """
     candle = _decode(payload, _candle_decoder)
     try:
         check_candle(candle)
+        # Here rather than where records are written: whoever reads first must not let it push out a good version.
+        check_not_ahead(candle, now_ms(_clock))
     except CandleError as error:
         raise DecodeError(payload, str(error)) from error
     return candle

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,10 @@ EXAMPLE = (
     b'{"v":1,"exchange":"sim","pair":"BTC-USD","interval":"1m","timestamp":1606166220000,"open":18383.38,'
     b'"high":18385.85,"low":18376.035,"close":18382.06,"volume":0.002185,"state":"open","rev":1154229326842624}'
 )
+
+#: 2026-01-01T00:00Z: neither an open time nor a revision before it can be ahead of the clock.
+PAST_MS = 1_767_225_600_000
+DAY_MS = 24 * 60 * 60 * 1000
 
 
 def changed(**fields: Any) -> bytes:
@@ -42,16 +47,29 @@ def candles(draw: st.DrawFn) -> Candle:
         draw(st.from_regex(r"\A[a-z0-9]{1,20}\Z")),
         draw(st.from_regex(r"\A[A-Z0-9]{1,20}-[A-Z0-9]{1,20}\Z")),
         interval,
-        draw(st.integers(0, (2**32 - 1) * 1000 // interval.milliseconds)) * interval.milliseconds,
+        draw(st.integers(0, PAST_MS // interval.milliseconds)) * interval.milliseconds,
         *draw(st.sampled_from([(first, high, low, second), (second, high, low, first)])),
         volume,
         state,
-        make_rev(state.rank, draw(st.integers(EPOCH_US, EPOCH_US + 2**50 - 1))),
+        make_rev(state.rank, draw(st.integers(EPOCH_US, PAST_MS * 1000))),
     )
 
 
 def test_writes_the_documented_form() -> None:
     assert encode_candle(make_candle()) == EXAMPLE
+
+
+@pytest.mark.parametrize("ahead", ["timestamp", "rev"])
+def test_what_lies_more_than_a_day_ahead_is_refused_before_it_can_push_out_what_is_true(ahead: str) -> None:
+    now_ms = int(time.time() * 1000)
+    later_ms = now_ms + DAY_MS + 120_000
+    fields = {
+        "timestamp": {"timestamp": later_ms - later_ms % 60_000},
+        "rev": {"written_us": later_ms * 1000},
+    }[ahead]
+
+    with pytest.raises(DecodeError, match=f"^{ahead} is .*at most a day after now"):
+        decode_candle(encode_candle(make_candle(**fields)))
 
 
 @given(candles())
