@@ -68,6 +68,22 @@ class ClientLog:
     frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Published:
+    """One message of the live side, as the harness's own subscriber heard it.
+
+    ``number`` counts the changes of a series within one ``epoch``: numbers without a hole mean that nothing was missed.
+    """
+
+    at: float
+    epoch: str
+    number: int
+    key: CandleKey
+    rev: int
+    #: open, high, low, close, volume.
+    values: tuple[Decimal, ...]
+
+
 @dataclass
 class Evidence:
     """One run, after everything came to rest."""
@@ -85,7 +101,9 @@ class Evidence:
     #: The simulated exchange's own log of every frame that it sent.
     sim_log: Path
     clients: list[ClientLog] = field(default_factory=list)
-    #: Program to (time, resident bytes of all its processes).
+    #: What the live side published, in order.
+    published: list[Published] = field(default_factory=list)
+    #: Program to (time, resident bytes of all its processes; 0 between two lives).
     memory: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     #: REST pages that were read while writes went on, rows as served.
     pages: list[list[dict[str, Any]]] = field(default_factory=list)

@@ -19,9 +19,7 @@ def test_the_same_seed_gives_the_same_plan(seed: int, seconds: float) -> None:
 
 
 @given(seeds, lengths)
-def test_every_fault_lies_within_the_run_and_lasts_as_long_as_its_kind_may(
-    seed: int, seconds: float
-) -> None:
+def test_every_fault_lies_within_the_run_and_lasts_as_long_as_its_kind_may(seed: int, seconds: float) -> None:
     planned = plan(seed, seconds, FAULTS)
 
     assert 1 <= len(planned) <= MOST

@@ -1,0 +1,190 @@
+"""What WebSocket clients may rely on, with the line protocol: it names no exchange, no state and no ``rev``.
+
+So a frame is recognised by its values among the versions that Kafka holds of its candle.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.chaos.evidence import CandleKey, ClientLog, Evidence, Published
+from tests.chaos.versions import Values, Version, values_of, versions
+
+MINUTE_MS: Final = 60_000
+#: The exchange whose candles the line protocol sends.
+DEFAULT_EXCHANGE: Final = "sim"
+#: How many of the newest candles the live side holds (``LIVE_WINDOW``).
+LIVE_WINDOW: Final = 60
+#: So many minutes of a series must have been heard without a hole before the order of one is taken for known.
+_HEARD_MINUTES: Final = 2
+#: So many minutes that nobody could judge are no proof.
+_TOO_MANY_UNJUDGED: Final = 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """One candle as a client got it."""
+
+    at: float
+    key: CandleKey
+    values: Values
+
+
+def connections(client: ClientLog) -> Iterator[list[Line]]:
+    """What a client got on each of its connections."""
+    frames = [(at, frame) for at, frame in client.frames if "timestamp" in frame]
+    for begin, end in client.connected:
+        yield [_line(at, frame) for at, frame in frames if begin <= at <= end]
+
+
+def _line(at: float, frame: dict[str, Any]) -> Line:
+    return Line(at, (DEFAULT_EXCHANGE, frame["pair"], frame["timestamp"]), values_of(frame))
+
+
+def _by_pair(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line.key[1], []).append(line)
+    return found
+
+
+def clients_only_move_forward(evidence: Evidence) -> list[str]:
+    """I4: on each connection open times and the ``rev`` of every candle only rise, and the last is the store's newest.
+
+    Across connections a client may be shown an older version: a server that starts while the live side has been
+    emptied knows what the store holds by then. After everything came to rest that difference must be gone, too.
+    """
+    revs: dict[CandleKey, dict[Values, list[int]]] = {}
+    for version in versions(evidence):
+        revs.setdefault(version.key, {}).setdefault(version.values, []).append(version.rev)
+    violations = []
+    for client in evidence.clients:
+        for lines in connections(client):
+            for pair_lines in _by_pair(lines).values():
+                violations += [f"{client.name}: {what}" for what in _steps_back(pair_lines, revs, evidence.recreated)]
+        violations += [f"{client.name}: {what}" for what in _differs_at_the_end(client, evidence)]
+    return violations
+
+
+def _steps_back(
+    lines: Sequence[Line], revs: dict[CandleKey, dict[Values, list[int]]], recreated: bool
+) -> Iterator[str]:
+    reached: dict[CandleKey, tuple[int, Values]] = {}
+    newest = lines[0].key
+    for line in lines:
+        if line.key < newest:
+            yield f"{line.key[1]} goes back from {newest[2]} to {line.key[2]}"
+            return
+        newest = line.key
+        known = sorted(revs.get(line.key, {}).get(line.values, []))
+        rev, values = reached.get(line.key, (-1, ()))
+        if not known:
+            if not recreated:  # else a record may have been gone before we could read it
+                yield f"{line.key[1]}@{line.key[2]} shows values that were never in Kafka"
+                return
+        elif line.values != values:
+            later = next((each for each in known if each > rev), None)
+            if later is None:
+                yield f"{line.key[1]}@{line.key[2]} goes back to rev {known[-1]} from rev {rev}"
+                return
+            reached[line.key] = later, line.values
+
+
+def _differs_at_the_end(client: ClientLog, evidence: Evidence) -> Iterator[str]:
+    if not client.connected or client.connected[-1][1] < evidence.ended_at:
+        return
+    last = {pair: lines[-1] for pair, lines in _by_pair(list(connections(client))[-1]).items()}
+    for pair in client.pairs:
+        keys = [key for key in evidence.stored if key[:2] == (DEFAULT_EXCHANGE, pair)]
+        if not keys:
+            continue
+        newest = max(keys)
+        line = last.get(pair)
+        if line is None:
+            yield f"was told nothing of {pair}"
+        elif (line.key, line.values) != (newest, evidence.stored[newest].values):
+            yield f"ends at {pair}@{line.key[2]}, which is not the store's newest candle or not its values"
+
+
+def clients_get_every_final(evidence: Evidence) -> list[str]:
+    """I5: of every minute that began and ended while a client was connected, the last it was told are the final values.
+
+    What is final is what Kafka held when the minute's successor came. Two things the line protocol cannot tell, since
+    it never turns back: values that reached the live side after their successor did (a job that was lost and repeated,
+    or overtaken by another), and a minute that fell out of the live window of `LIVE_WINDOW` candles while the server
+    or Redis was away. Whether the order was right is asked of our own subscriber; where it missed messages, nothing
+    is asked of the client either. Nothing at all to judge is a violation.
+    """
+    finals = _finals(versions(evidence))
+    order = _Order(evidence.published)
+    violations, judged, unjudged = [], 0, 0
+    for client in evidence.clients:
+        for lines in connections(client):
+            for pair, pair_lines in _by_pair(lines).items():
+                last = {line.key: line.values for line in pair_lines}
+                ended = [key for key in finals if key[:2] == (DEFAULT_EXCHANGE, pair)]
+                for key in ended:
+                    if not pair_lines[0].key < key < pair_lines[-1].key:
+                        continue
+                    if not order.was_right(finals[key][0], _told_next(pair_lines, key)):
+                        unjudged += 1
+                        continue
+                    judged += 1
+                    if last.get(key) not in [each.values for each in finals[key]]:
+                        violations.append(f"{client.name}: {pair}@{key[2]} did not end with its final values")
+    if not judged and unjudged >= _TOO_MANY_UNJUDGED:
+        violations.append(f"none of {unjudged} minutes could be judged")
+    return violations
+
+
+def _told_next(lines: Iterable[Line], key: CandleKey) -> float:
+    """When a client was first told something newer than a candle."""
+    return next(line.at for line in lines if line.key > key)
+
+
+def _finals(all_versions: Iterable[Version]) -> dict[CandleKey, list[Version]]:
+    """Each candle's newest version when its successor came, and what replaced that one later."""
+    running: dict[CandleKey, Version] = {}
+    newest: dict[tuple[str, str], CandleKey] = {}
+    finals: dict[CandleKey, list[Version]] = {}
+    for version in all_versions:
+        key = version.key
+        if key not in running or running[key].rev < version.rev:
+            running[key] = version
+            if key in finals:
+                finals[key].append(version)
+        before = newest.setdefault(key[:2], key)
+        if key > before:
+            finals[before] = [running[before]]
+            newest[key[:2]] = key
+    return finals
+
+
+class _Order:
+    """What our own subscriber heard of each series, as runs of messages without a hole."""
+
+    def __init__(self, published: Iterable[Published]) -> None:
+        self._runs: dict[tuple[str, str], list[list[Published]]] = {}
+        for message in published:
+            runs = self._runs.setdefault(message.key[:2], [[]])
+            if runs[-1] and (runs[-1][-1].epoch, runs[-1][-1].number + 1) != (message.epoch, message.number):
+                runs.append([])
+            runs[-1].append(message)
+
+    def was_right(self, final: Version, told_next_at: float) -> bool:
+        """Whether a candle's final values came before its successor, and were within reach of a client.
+
+        ``told_next_at``: when that client was told something newer.
+        """
+        for run in self._runs.get(final.key[:2], []):
+            times = [message.key[2] for message in run]
+            if times[0] > final.key[2] - _HEARD_MINUTES * MINUTE_MS or times[-1] <= final.key[2]:
+                continue
+            until_successor = itertools.takewhile(lambda message: message.key <= final.key, run)
+            if any(message.key == final.key and message.values == final.values for message in until_successor):
+                newest = max(
+                    message.key[2] for message in run if message.at <= told_next_at or message.key == final.key
+                )
+                return newest - final.key[2] < LIVE_WINDOW * MINUTE_MS
+        return False

@@ -1,0 +1,139 @@
+"""What holds for the processes themselves: memory that does not grow, and metrics that tell what happened."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Final
+
+from tests.chaos.evidence import Evidence
+from tests.chaos.versions import letter_place
+
+MIB: Final = 1024 * 1024
+#: Whose memory is bounded by design; names of programs begin with these.
+BOUNDED: Final = ("bridge-", "workers-", "ws")
+#: A process that lived shorter is still warming up.
+SHORTEST_LIFE_SECONDS: Final = 60.0
+#: By so much the memory of a process may grow over the second half of its life; what is meant to be bounded has
+#: reached its bound by then, allocators go on rounding up.
+GROWTH_BYTES: Final = 8 * MIB
+#: For the slope; every pair of samples is compared.
+_MOST_SAMPLES: Final = 200
+
+#: What makes a process of ours end, and so begin again.
+ENDINGS: Final = ("kill", "term")
+OURS: Final = ("ingest", "bridge-", "workers-", "ws", "rest")
+#: Jobs whose rows a worker could not apply, or could not report: their bridge has to repeat them.
+UNFINISHED_JOBS: Final = ("failed", "not_done", "not_reported")
+
+Samples = Sequence[tuple[float, int]]
+
+
+def memory_is_flat(evidence: Evidence) -> list[str]:
+    """I6: memory of bridges, workers and WebSocket server does not grow, whatever is down and whoever is frozen.
+
+    For each life of `SHORTEST_LIFE_SECONDS` or more: the median slope between any two samples of its second half,
+    over the length of that half, is at most `GROWTH_BYTES`. Single peaks do not count.
+    """
+    violations = []
+    for program, samples in evidence.memory.items():
+        if not program.startswith(BOUNDED):
+            continue
+        for life in _lives(samples):
+            growth = _growth(life)
+            if growth > GROWTH_BYTES:
+                violations.append(f"{program} grew by {growth / MIB:.1f} MiB in the second half of its life")
+    return violations
+
+
+def _lives(samples: Samples) -> Iterator[Samples]:
+    life: list[tuple[float, int]] = []
+    for at, size in [*samples, (0.0, 0)]:
+        if size:
+            life.append((at, size))
+        elif life:
+            if life[-1][0] - life[0][0] >= SHORTEST_LIFE_SECONDS:
+                yield life
+            life = []
+
+
+def _growth(life: Samples) -> float:
+    half = life[len(life) // 2 :]
+    chosen = half[:: max(1, len(half) // _MOST_SAMPLES)]
+    slopes = [(later[1] - earlier[1]) / (later[0] - earlier[0]) for earlier, later in combinations(chosen, 2)]
+    return statistics.median(slopes) * (half[-1][0] - half[0][0])
+
+
+def metrics_show_what_happened(evidence: Evidence) -> list[str]:
+    """I8: every restart, repeated job, eviction and dead letter that was injected or seen shows in a metric.
+
+    A process tells its own start (``process_start_time_seconds``), so a restart shows as one more start than the
+    first; counters are summed over lives, less what a process counted within its last second.
+    """
+    return [
+        *_restarts(evidence),
+        *_repeats(evidence),
+        *_evictions(evidence),
+        *_letters(evidence),
+    ]
+
+
+def total(evidence: Evidence, program: str, metric: str, **labels: str) -> float:
+    """A metric's value, summed over all programs whose name begins with ``program`` and all labels but these."""
+    wanted = [f'{name}="{value}"' for name, value in labels.items()]
+    return sum(
+        value
+        for key, value in evidence.metrics.items()
+        for owner, _, series in [key.partition(":")]
+        if owner.startswith(program)
+        and series.partition("{")[0] == metric
+        and all(label in series.partition("{")[2] for label in wanted)
+    )
+
+
+def _ended(evidence: Evidence) -> Counter[str]:
+    """How often each program of ours was ended on purpose."""
+    ended: Counter[str] = Counter()
+    for kind, count in evidence.injected.items():
+        what, _, program = kind.partition(":")
+        if what in ENDINGS and program.startswith(OURS):
+            ended[program] += count
+    return ended
+
+
+def _restarts(evidence: Evidence) -> Iterable[str]:
+    for program, count in _ended(evidence).items():
+        starts = evidence.metrics.get(f"{program}:process_starts", 0)
+        if starts < 2:
+            yield f"{program} was ended {count} times, and its metrics show {starts:g} starts"
+
+
+def _repeats(evidence: Evidence) -> Iterable[str]:
+    for queue in ("persist", "fanout"):
+        bridge = f"bridge-{queue}"
+        if any(program.startswith(bridge) for program in _ended(evidence)):
+            continue  # what it had sent was forgotten with it
+        unfinished = sum(total(evidence, f"workers-{queue}", "jobs_total", result=each) for each in UNFINISHED_JOBS)
+        unfinished += total(evidence, f"workers-{queue}", "jobs_expired_total")
+        repeated = total(evidence, bridge, "bridge_redispatched_total")
+        repeated += total(evidence, bridge, "bridge_applied_itself_total")
+        if unfinished and not repeated:
+            yield f"{unfinished:g} jobs of {queue} were not finished, and {bridge} shows no repeated one"
+
+
+def _evictions(evidence: Evidence) -> Iterable[str]:
+    frozen = evidence.injected.get("freeze:clients", 0)
+    if "ws" in _ended(evidence) or not frozen:
+        return
+    gone = sum(total(evidence, "ws", "ws_closed_total", reason=each) for each in ("stalled", "silent", "overflow"))
+    if gone < frozen:
+        yield f"{frozen} clients were frozen, and the WebSocket server shows {gone:g} that it cut off"
+
+
+def _letters(evidence: Evidence) -> Iterable[str]:
+    places = {place for letter in evidence.dead_letters if (place := letter_place(letter))[0]}
+    shown = total(evidence, "bridge-persist", "bridge_dead_letters_total")
+    # A bridge that was killed took the last second's count with it.
+    needed = min(len(places), 1) if any(name.startswith("bridge-persist") for name in _ended(evidence)) else len(places)
+    if shown < needed:
+        yield f"{len(places)} records are among the dead letters, and the bridge shows {shown:g}"
