@@ -107,6 +107,8 @@ class BlockchainConnection:
         self._pairs = dict.fromkeys(pairs)
         self._interval = interval
         self._next_seqnum = 0
+        #: Unreadable frames since the last number: each may have used one up.
+        self._unread = 0
 
     def opening_frames(self) -> list[str]:
         """One subscription per pair, then the heartbeat channel."""
@@ -119,12 +121,13 @@ class BlockchainConnection:
     def receive(self, frame: str | bytes) -> list[Event]:
         """Translate one frame. Total: never raises, whatever the frame holds.
 
-        An unreadable frame uses up a sequence number that nobody saw, so the next one reports a jump: a candle's last
-        update may have been in it.
+        An unreadable frame may have used up a sequence number. It did arrive, so that number is not missed, and the
+        connection need not be made anew for it: whoever sends one such frame may well send many.
         """
         try:
             message = _frame_decoder.decode(frame)
         except (ValueError, RecursionError) as error:
+            self._unread += 1
             return [Invalid(f"unreadable frame: {error!s:.150}")]
         missed = self._missed(message.seqnum)
         if isinstance(missed, Invalid):
@@ -136,7 +139,8 @@ class BlockchainConnection:
         if type(seqnum) is not int or not 0 <= seqnum <= MAX_SEQNUM:
             return None
         expected, self._next_seqnum = self._next_seqnum, seqnum + 1
-        if seqnum == expected:
+        unread, self._unread = self._unread, 0
+        if expected <= seqnum <= expected + unread:
             return None
         if seqnum == expected - 1:
             # The same frame again: nothing is lost, and nothing in it is new.

@@ -147,12 +147,21 @@ def test_a_frame_without_a_number_is_read_and_does_not_count() -> None:
     assert connection.receive(prices(0)) == [UPDATE]
 
 
-def test_an_unreadable_frame_counts_as_missed() -> None:
+def test_an_unreadable_frame_costs_only_itself() -> None:
     connection = connected()
     (event,) = connection.receive(prices(0)[:40])
 
     assert isinstance(event, Invalid)
-    assert connection.receive(prices(1)) == [MissedFrames(0, 1), UPDATE]
+    assert connection.receive(prices(1)) == [UPDATE]
+    assert connection.receive(prices(3)) == [MissedFrames(2, 3), UPDATE]
+
+
+def test_an_unreadable_frame_without_a_number_is_not_taken_for_a_missing_one() -> None:
+    connection = connected()
+    connection.receive("\x00 no JSON, and no number of its own")
+
+    assert connection.receive(prices(0)) == [UPDATE]
+    assert connection.receive(prices(2)) == [MissedFrames(1, 2), UPDATE]
 
 
 @pytest.mark.parametrize(
