@@ -114,7 +114,7 @@ class Assigned:
             for _ in each.unfinished():
                 self._backpressure.removed()
             self._assignments.pop((each.topic, each.partition), None)
-            for gauge in (metrics.BRIDGE_LAG, metrics.BRIDGE_WATERMARK):
+            for gauge in (metrics.BRIDGE_LAG, metrics.BRIDGE_WATERMARK, metrics.BRIDGE_RECORDS_IN_FLIGHT):
                 with suppress(KeyError):
                     gauge.remove(self._policy.name, each.topic, str(each.partition))
         self._watch()

@@ -318,9 +318,10 @@ class Bridge:
         metrics.BRIDGE_PAUSED.labels(name).set(self._backpressure.paused)
         metrics.BRIDGE_QUEUE_DEAD.labels(name).set(self._leases.queue_dead)
         for each in self._assigned:
+            where = (name, each.topic, str(each.partition))
+            metrics.BRIDGE_RECORDS_IN_FLIGHT.labels(*where).set(sum(batch.records for batch in each.unfinished()))
             watermark = each.batches.watermark
             if watermark is not None:
-                where = (name, each.topic, str(each.partition))
                 metrics.BRIDGE_WATERMARK.labels(*where).set(watermark)
                 with suppress(KafkaException):
                     _, end = self._consumer.get_watermark_offsets(each.at(), cached=True)

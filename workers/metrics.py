@@ -17,6 +17,9 @@ BRIDGE_LAG: Final = Gauge(
 BRIDGE_WATERMARK: Final = Gauge("bridge_watermark_offset", "Offset below which every row took effect.", _PARTITION)
 BRIDGE_BATCHES: Final = Gauge("bridge_inflight_batches", "Batches sent to workers and not done.", ("bridge",))
 BRIDGE_ROWS: Final = Gauge("bridge_inflight_rows", "Rows in the batches that are not done.", ("bridge",))
+BRIDGE_RECORDS_IN_FLIGHT: Final = Gauge(
+    "bridge_inflight_records", "Records read into batches that are not done.", _PARTITION
+)
 BRIDGE_PAUSED: Final = Gauge("bridge_paused", "1 while reading is paused because too many batches wait.", ("bridge",))
 BRIDGE_QUEUE_DEAD: Final = Gauge(
     "bridge_queue_dead", "1 while no worker answers and the bridge applies batches itself.", ("bridge",)

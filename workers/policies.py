@@ -41,6 +41,8 @@ class Policy:
     start_ago_ms: int | None
     #: Whether the watermark is also kept in the store, beside the rows that it speaks of.
     watermark_in_store: bool
+    #: Where ``/livez`` and ``/metrics`` are unless HEALTH_PORT says otherwise.
+    health_port: int
     #: Whether records that can never take effect go to the dead-letter topic; else they are counted and skipped.
     dead_letters: bool
 
@@ -55,6 +57,7 @@ PERSIST = Policy(
     batch_seconds=0.2,
     start_ago_ms=None,
     watermark_in_store=True,
+    health_port=9102,
     dead_letters=True,
 )
 
@@ -70,6 +73,7 @@ FANOUT = Policy(
     batch_seconds=0.0,
     start_ago_ms=10 * 60 * 1000,
     watermark_in_store=False,
+    health_port=9103,
     dead_letters=False,
 )
 
