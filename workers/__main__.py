@@ -1,106 +1,65 @@
-"""`python -m workers bridge persist | fanout`."""
+"""``python -m workers bridge | verify | dlq | lag``."""
 
 import argparse
-import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Sequence
-from typing import Final
-
-from prometheus_client import REGISTRY
+from collections.abc import Callable, Sequence
 
 from ingest.clock import Clock
 from ingest.errors import SettingsError
-from ingest.health import Progress, serve_health, start_watchdog
 from ingest.log import configure_logging
-from ingest.topics import ensure_topics
-from ingest.waiting import StoppedWaiting, wait_for
-from workers.bridge import Bridge
-from workers.broker import make_broker
+from workers.arguments import parse_arguments
+from workers.bridge_process import run_bridge
+from workers.console import Output
+from workers.dlq import list_letters, show_letter
 from workers.errors import WorkersError
-from workers.policies import POLICIES
+from workers.exit_status import INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
+from workers.lag import lag
+from workers.replay import replay_letters
 from workers.settings import Settings
-from workers.store import get_store
+from workers.verify import verify
 
-logger = logging.getLogger("workers")
+Command = Callable[[argparse.Namespace, Settings, Output], int]
 
-DEFAULT_HEALTH_PORTS: Final = {"persist": 9102, "fanout": 9103}
-#: Whatever a library waits for then, the process ends.
-LAST_RESORT_SECONDS: Final = 13.0
+COMMANDS: dict[str, Command] = {
+    "verify": verify,
+    "dlq list": list_letters,
+    "dlq show": show_letter,
+    "dlq replay": replay_letters,
+    "lag": lag,
+}
 
 
 def main(arguments: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
     """Run a command and return its exit status; ``clock`` is the time as bridges know it, None the machine's."""
-    parser = argparse.ArgumentParser(prog="python -m workers", description="Bridges from Kafka to the workers.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    bridge = commands.add_parser("bridge", help="read Kafka, send jobs, commit what took effect")
-    bridge.add_argument("policy", choices=sorted(POLICIES), help="persist: into the store; fanout: to the live side")
-    options = parser.parse_args(arguments)
+    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
         settings = Settings.from_env()
     except SettingsError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
-        return 2
-    configure_logging(settings.log_level, settings.log_format)
-    return run_bridge(options.policy, settings, clock)
+        return USAGE
+    if options.command == "bridge":
+        configure_logging(settings.log_level, settings.log_format)
+        return run_bridge(options.policy, settings, clock)
+    # What a command has to say is its result; of its libraries only what went wrong.
+    configure_logging("error", settings.log_format)
+    return run_command(options, settings, Output(options.json))
 
 
-def run_bridge(name: str, settings: Settings, clock: Clock | None = None) -> int:
-    """Run one bridge until SIGTERM or SIGINT."""
-    policy = POLICIES[name]
-    stopping = threading.Event()
-    bridges: list[Bridge] = []
-
-    def stop(signum: int, _frame: object) -> None:
-        if stopping.is_set():
-            return
-        stopping.set()
-        for each in bridges:
-            each.stop()
-        last_resort = threading.Timer(LAST_RESORT_SECONDS, os._exit, (1,))
-        last_resort.daemon = True
-        last_resort.start()
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
-
-    progress = Progress()
-    start_watchdog(progress)
-    port = settings.health_port or DEFAULT_HEALTH_PORTS[name]
+def run_command(options: argparse.Namespace, settings: Settings, output: Output) -> int:
+    """Run a command that someone waits for; what goes wrong is one sentence and an exit status."""
+    name = options.command + (f" {options.action}" if "action" in options else "")
     try:
-        serve_health(settings.health_host, port, progress, REGISTRY)
-    except OSError as error:
-        print(f"HEALTH_PORT={port}: expected a free port of {settings.health_host} ({error})", file=sys.stderr)
-        return 1
-    logger.info("bridge starts", extra={"bridge": name, **settings.describe()})
-    try:
-        wait_for(
-            f"Kafka at {settings.kafka_brokers}",
-            lambda: ensure_topics(settings.kafka_brokers),
-            progress=progress,
-            stopping=stopping.is_set,
-        )
-        bridge = Bridge(
-            policy,
-            settings.kafka_brokers,
-            # One repeat only: the main loop waits for it, and a batch that is not sent now is sent in a second.
-            make_broker(settings.redis_url, retries=1),
-            store=get_store() if policy.watermark_in_store else None,
-            progress=progress,
-            clock=clock,
-        )
-        bridges.append(bridge)
-        if not stopping.is_set():
-            bridge.run()
-    except StoppedWaiting:
-        pass
+        return COMMANDS[name](options, settings, output)
     except WorkersError as error:
-        logger.critical("bridge cannot go on", extra={"bridge": name, "reason": str(error)})
-        return 1
-    logger.info("bridge stopped", extra={"bridge": name})
-    return 0
+        output.error(str(error))
+        return UNAVAILABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Else the interpreter would complain while it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 WorkersError
 ├── StoreUnavailable   the store did not answer, or not well: try again later
+├── KafkaUnavailable   the same of Kafka, for commands that do not wait for it
+├── TopicMissing       Kafka has no such topic
+├── TooManyLetters     more dead letters than fit in memory
 └── SeriesCollision    two series have one hash: nobody can go on, ever
 
 Facts are attributes; ``__str__`` is the sentence a person reads.
@@ -25,6 +28,42 @@ class StoreUnavailable(WorkersError):
 
     def __str__(self) -> str:
         return f"store unavailable for {self.operation}: {self.reason[:200]}"
+
+
+class KafkaUnavailable(WorkersError):
+    """Raised when Kafka did not answer a command, or stopped in the middle.
+
+    Only commands that people wait for raise it; a bridge waits until Kafka is there.
+    """
+
+    def __init__(self, brokers: str, reason: str) -> None:
+        super().__init__(brokers, reason)
+        self.brokers, self.reason = brokers, reason
+
+    def __str__(self) -> str:
+        return f"Kafka at {self.brokers} does not answer: {self.reason[:200]}"
+
+
+class TopicMissing(WorkersError):
+    """Raised when Kafka does not have a topic; ingest and the bridges make theirs when they start."""
+
+    def __init__(self, brokers: str, topic: str) -> None:
+        super().__init__(brokers, topic)
+        self.brokers, self.topic = brokers, topic
+
+    def __str__(self) -> str:
+        return f"Kafka at {self.brokers} has no topic {self.topic}: start ingest or a bridge, which make it"
+
+
+class TooManyLetters(WorkersError):
+    """Raised when a range has more dead letters than a command holds in memory; a shorter range helps."""
+
+    def __init__(self, topic: str, limit: int) -> None:
+        super().__init__(topic, limit)
+        self.topic, self.limit = topic, limit
+
+    def __str__(self) -> str:
+        return f"{self.topic} has more than {self.limit} dead letters of this range, expected fewer: use --since"
 
 
 class SeriesCollision(WorkersError):

@@ -10,7 +10,7 @@ Only operations that MongoDB 6 to 8 and FerretDB both honour; of an error only i
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from decimal import DecimalException
 from hashlib import blake2b
@@ -38,6 +38,8 @@ Document = dict[str, Any]
 
 #: One operation of the store.
 TIMEOUT_SECONDS = 5.0
+#: Counting looks at every candle there is.
+COUNT_SECONDS = 60.0
 #: Open times in an ``_id`` are unsigned 32-bit seconds.
 MAX_SECONDS = 2**32 - 1
 
@@ -156,6 +158,28 @@ class CandleStore:
             cursor = self._candles.find({"_id": ids}).sort("_id", order).limit(limit).batch_size(limit)
             return [_candle(series, document) for document in cursor]
 
+    def read_many(self, ids: Collection[ObjectId]) -> dict[ObjectId, Candle | None]:
+        """The candles with these ids (see `document_id`), whatever their series; some hundreds at once.
+
+        Returns:
+            What is stored, by id; None for a document that holds no candle. Ids without a document are left out.
+
+        Raises:
+            StoreUnavailable: If the store does not answer in time.
+        """
+        with self._reads("read_many"):
+            documents = list(self._candles.find({"_id": {"$in": list(ids)}}).batch_size(len(ids) + 1))
+        return {document["_id"]: _candle_or_none(document) for document in documents}
+
+    def count(self) -> int:
+        """How many candles there are.
+
+        Raises:
+            StoreUnavailable: If the store does not answer within `COUNT_SECONDS`.
+        """
+        with self._reads("count", COUNT_SECONDS):
+            return self._candles.count_documents({})
+
     def series(self) -> list[Series]:
         """Every series that has, or is about to have, a candle; in the order of their keys."""
         with self._reads("series"):
@@ -218,9 +242,9 @@ class CandleStore:
         self._client.close()
 
     @contextmanager
-    def _reads(self, operation: str) -> Iterator[None]:
+    def _reads(self, operation: str, seconds: float | None = None) -> Iterator[None]:
         try:
-            with pymongo.timeout(self._timeout_seconds):
+            with pymongo.timeout(seconds or self._timeout_seconds):
                 yield
         except PyMongoError as error:
             raise StoreUnavailable(operation, str(error)) from error
@@ -333,6 +357,17 @@ def _candle(series: Series, document: Mapping[str, Any]) -> Candle:
         state=_STATES[document["state"]],
         rev=int(document["rev"]),
     )
+
+
+def _candle_or_none(document: Mapping[str, Any]) -> Candle | None:
+    """The candle of a document that may have been written or altered by anyone."""
+    try:
+        series = Series(document["exchange"], document["pair"], _INTERVALS[document["interval"]])
+        candle = _candle(series, document)
+        hash(candle)  # a signalling NaN or a list inside: neither can be compared
+        return candle
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def make_store(settings: Settings) -> CandleStore:

@@ -1,0 +1,22 @@
+"""What the commands' exit statuses mean; the same for all of them."""
+
+from typing import Final
+
+#: Done, and nothing is wrong.
+FINE: Final = 0
+#: The answer is "no": something differs, is not there, or stays a dead letter.
+DIFFERENT: Final = 1
+#: Bad usage or a bad setting.
+USAGE: Final = 2
+#: Kafka or the store does not answer, or lacks the topic.
+UNAVAILABLE: Final = 3
+#: Ended by Ctrl-C, and: nobody reads the output any more. As shells count them.
+INTERRUPTED: Final = 130
+OUTPUT_CLOSED: Final = 141
+
+EXPLAINED: Final = """exit status:
+  0  done, nothing is wrong
+  1  something differs, is not there, or stays a dead letter
+  2  bad usage, or a bad setting
+  3  Kafka or the store does not answer, or lacks the topic
+"""
