@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from workers import metrics
 from workers.assignment import Assignment
 from workers.errors import StoreUnavailable
+from workers.outage import Outage
 from workers.store import CandleStore
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ class Commits:
         self._consumer, self._bridge = consumer, bridge
         self._store, self._background = store, background
         self._advancing: Future[list[_Advanced]] | None = None
+        self._kafka = Outage(logger, "Kafka, asked to commit,")
+        self._watermarks = Outage(logger, "the store, asked to keep watermarks,")
 
     def commit(self, assignments: Iterable[Assignment]) -> None:
         """Send to Kafka what it does not have yet; the answer comes by `answered`."""
@@ -51,8 +54,9 @@ class Commits:
         """Take Kafka's answer; what failed is sent again with the next commit."""
         metrics.BRIDGE_COMMITS.labels(self._bridge, "failed" if error else "ok").inc()
         if error is not None:
-            logger.warning("cannot commit, trying again", extra={"reason": str(error)})
+            self._kafka.failed(error)
             return
+        self._kafka.answered()
         committed = {(each.topic, each.partition): each.offset for each in partitions if not each.error}
         for each in assignments:
             each.committed = committed.get((each.topic, each.partition), each.committed)
@@ -88,8 +92,9 @@ class Commits:
         try:
             advanced = future.result(timeout=0)
         except StoreUnavailable as error:
-            logger.warning("cannot store watermarks, trying again", extra={"reason": str(error)})
+            self._watermarks.failed(error)
             return []
+        self._watermarks.answered()
         restored = []
         for assignment, offset, before in advanced:
             if assignment.abandoned:

@@ -8,6 +8,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ingest.kafka import client_config
+from workers.outage import Outage
 from workers.watermark import Letter
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class DeadLetters:
 
     def __init__(self, brokers: str, topic: str) -> None:
         self._topic = topic
+        self._outage = Outage(logger, "Kafka, asked to take dead letters,")
         self._producer = Producer(
             {
                 **client_config(brokers),
@@ -57,8 +59,9 @@ class DeadLetters:
         failed = [str(error) for error in outcomes.values() if error is not None]
         if failed or len(outcomes) < len(by_offset):
             reason = failed[0] if failed else f"no answer within {SEND_SECONDS:g} s"
-            logger.warning("cannot write dead letters", extra={"topic": self._topic, "reason": reason})
+            self._outage.failed(reason)
             return False
+        self._outage.answered()
         return True
 
     def _produce(self, topic: str, partition: int, letter: Letter, outcomes: "dict[int, KafkaError | None]") -> None:

@@ -12,6 +12,7 @@ named ``namespace:queue``; the consumer's ``__next__`` returns None at once when
 """
 
 # mypy: disable-error-code="no-untyped-call"
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -21,11 +22,14 @@ import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 
+from workers.outage import Outage
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dramatiq.broker import MessageProxy
 
+logger = logging.getLogger(__name__)
 
 #: How long a consumer waits in Redis at a time; it notices a shutdown within it.
 MAX_WAIT_SECONDS: Final = 1.0
@@ -48,13 +52,18 @@ class DoorbellConsumer(_RedisConsumer):
         self._room = threading.Event()
 
     def __next__(self) -> "MessageProxy | None":
-        with _timeouts_as_lost_connections():
-            self.broker.on_turn()
-            message = cast("MessageProxy | None", super().__next__())
-            if message is None:
-                self._wait()
+        self.broker.on_turn()
+        try:
+            with _timeouts_as_lost_connections():
                 message = cast("MessageProxy | None", super().__next__())
-            return message
+                if message is None:
+                    self._wait()
+                    message = cast("MessageProxy | None", super().__next__())
+        except ConnectionClosed as error:
+            self.broker.outage.failed(error)
+            raise
+        self.broker.outage.answered()
+        return message
 
     def _wait(self) -> None:
         """Return when there may be something to do, at the latest after the time-out.
@@ -97,6 +106,8 @@ class DoorbellBroker(RedisBroker):
     def __init__(self, *, on_turn: Callable[[], None] = lambda: None, **options: Any) -> None:
         super().__init__(**options)
         self.on_turn = on_turn
+        #: Shared by all consumers: Dramatiq's own lines come per consumer and attempt.
+        self.outage = Outage(logger, "the jobs' Redis")
 
     @property
     def consumer_class(self) -> type[DoorbellConsumer]:

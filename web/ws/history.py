@@ -9,6 +9,7 @@ from typing import TypeVar
 from ingest.candle import Candle, Series
 from web.reading import DEADLINE_SECONDS, GetStore
 from workers.errors import StoreUnavailable
+from workers.outage import Outage
 from workers.store import deadline
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class History:
     def __init__(self, get_store: GetStore) -> None:
         self._get_store = get_store
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
-        self._away = False
+        self._outage = Outage(logger, "the store")
 
     async def newest(self, series: Series) -> list[Candle] | None:
         """The newest candle of a series, as a list of one or none."""
@@ -47,11 +48,7 @@ class History:
             result = await asyncio.get_running_loop().run_in_executor(self._executor, within_deadline)
         except (StoreUnavailable, LookupError, ValueError, TypeError) as error:
             # The latter three: a document that somebody else wrote. It must not end the server either.
-            if not self._away:
-                logger.warning("waiting for the store", extra={"reason": str(error)})
-                self._away = True
+            self._outage.failed(error)
             return None
-        if self._away:
-            logger.info("the store is there")
-            self._away = False
+        self._outage.answered()
         return result

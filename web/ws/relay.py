@@ -23,6 +23,7 @@ from web.ws.frames import text_frame
 from web.ws.history import History
 from web.ws.stream import Cursor, Stream, encode_line, parse_message
 from workers.live import candles_channel, candles_key, parse_window
+from workers.outage import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Relay:
         self._work = asyncio.Event()
         self._from_store: dict[Series, asyncio.Task[None]] = {}
         self._heard_at = 0.0
-        self._away = False
+        self._outage = Outage(logger, "the live side")
 
     def subscribe(self, series: Series, subscriber: Subscriber) -> None:
         """Tell the subscriber the newest candle, now or as soon as it is known, and then every change."""
@@ -289,16 +290,12 @@ class Relay:
                 subscriber.offer(series, candle.timestamp, frame)
 
     def _redis_is_away(self, error: Exception) -> None:
-        if not self._away:
-            logger.warning("waiting for the live side", extra={"reason": str(error) or type(error).__name__})
-            self._away = True
+        self._outage.failed(str(error) or type(error).__name__)
 
     def _redis_is_there(self) -> None:
         metrics.relay_connected.set(1)
         self._backoff.reset()
-        if self._away:
-            logger.info("the live side is there")
-            self._away = False
+        self._outage.answered()
 
 
 def _parse_counters(reply: list[bytes | None]) -> Cursor | None:
