@@ -51,10 +51,13 @@ class Progress:
         return self._ticks_since_turn >= self._stall_ticks
 
 
-def start_watchdog(progress: Progress) -> threading.Thread:
-    """Watch ``progress`` from a thread; end the process when it stalls or when its parent is gone.
+def start_watchdog(progress: Progress, *, end_with_parent: bool = False) -> threading.Thread:
+    """Watch ``progress`` from a thread; end the process when it stalls.
 
-    A parent that was killed cannot pass a signal on: its children would live on beside those of the next start.
+    Args:
+        progress: Told about each turn of the main loop.
+        end_with_parent: End when the parent is gone, too; for the children of a program of several processes. A
+            parent that was killed cannot pass a signal on: its children would live on beside those of the next start.
     """
     parent = os.getppid()
 
@@ -66,7 +69,7 @@ def start_watchdog(progress: Progress) -> threading.Thread:
                 logger.critical("main loop made no progress, ending the process", extra={"seconds": STALL_SECONDS})
                 faulthandler.dump_traceback()
                 os._exit(WEDGED_EXIT_STATUS)
-            if os.getppid() != parent:
+            if end_with_parent and os.getppid() != parent:
                 logger.critical("parent process is gone, ending the process")
                 os._exit(WEDGED_EXIT_STATUS)
 

@@ -99,7 +99,9 @@ class WorkerProcess(Middleware):
         configure_logging(self._settings.log_level, self._settings.log_format)
         # At debug it would write every job, rows and all.
         logging.getLogger("dramatiq").setLevel(logging.INFO)
-        start_watchdog(self._progress)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_is_no_repetition)
+        start_watchdog(self._progress, end_with_parent=True)
 
     def before_worker_boot(self, broker: "Broker", worker: "Worker") -> None:
         """Called once in each child, when it is known which queues it serves."""
@@ -112,6 +114,12 @@ class WorkerProcess(Middleware):
         except OSError as error:
             # Children of one program share the port's number; the first one has it.
             logger.info("no health port of its own", extra={"port": port, "reason": str(error)})
+
+
+def _is_no_repetition(record: logging.LogRecord) -> bool:
+    """Leave out what each consumer says at each attempt while Redis is away; `workers.doorbell` says it once."""
+    repeated = ("Consumer encountered a connection error", "Restarting consumer in")
+    return not (record.name.startswith("dramatiq.worker") and str(record.msg).startswith(repeated))
 
 
 def make_broker(

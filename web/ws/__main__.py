@@ -54,7 +54,8 @@ async def _serve(settings: Settings, *, reuse_port: bool) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
     progress = Progress()
-    start_watchdog(progress)
+    # With `reuse_port` it is one of several processes.
+    start_watchdog(progress, end_with_parent=reuse_port)
     history = History(get_store)
     server = WebSocketServer(settings, Relay(settings.live_url, history), history, progress)
     await server.run(stop, reuse_port=reuse_port)
