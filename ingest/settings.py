@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError
@@ -55,6 +56,18 @@ def _check_brokers(brokers: str) -> str:
     return brokers
 
 
+def _check_address(address: str) -> str:
+    try:
+        parts = urlsplit(f"ws://{address}")
+        # Reading the port is what checks it.
+        whole = parts.hostname is not None and (parts.port is None or parts.port > 0) and parts.netloc == address
+    except ValueError:
+        whole = False
+    if not whole or re.search(r"\s", address):
+        raise ValueError("host or host:port")
+    return address
+
+
 Pairs = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_pairs)]
 Exchanges = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_exchanges)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -76,7 +89,7 @@ class Settings(BaseSettings):
 
     #: Parts of the upstream address of the ``blockchain`` adapter; None leaves that part as published.
     ws_scheme: Literal["ws", "wss"] | None = None
-    ws_addr: str | None = None
+    ws_addr: Annotated[str, AfterValidator(_check_address)] | None = None
     ws_path: str | None = None
     ws_origin_header: str | None = None
 
@@ -131,8 +144,9 @@ class Settings(BaseSettings):
         return self._pairs_by_exchange.get(exchange, self.pairs)
 
     def describe(self) -> dict[str, str]:
-        """Every variable and its value, passwords as stars: for the log on start."""
-        return {name.upper(): mask_password(_text(value)) for name, value in self}
+        """Every variable that has a value, as it could be set, passwords as stars: for the log on start."""
+        values = {name.upper(): mask_password(_text(value)) for name, value in self if value is not None}
+        return values | {"SIM_START": f"-{self.sim_start // 1000}s"}
 
 
 def _text(value: object) -> str:
@@ -140,8 +154,10 @@ def _text(value: object) -> str:
 
 
 def mask_password(text: str) -> str:
-    """Replace the password in an address like ``redis://user:password@host`` by stars."""
-    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", text)
+    """Replace the password in an address like ``redis://user:password@host`` or ``…?password=…`` by stars."""
+    # Up to the last @: a password that should have been percent-encoded must not be shown in half.
+    text = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
+    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", text)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

@@ -3,12 +3,13 @@
 import re
 from typing import Annotated
 
+import redis.connection
 from pydantic import AfterValidator, Field
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
 import ingest.settings
 
-_REDIS_URL = re.compile(r"\A(rediss?|unix)://\S+\Z")
-_MONGO_URI = re.compile(r"\Amongodb(\+srv)?://\S+\Z")
 #: What MongoDB allows in the name of a database and of a collection on every platform.
 _DATABASE = re.compile(r"\A[^\s/\\.\"$*<>:|?\0]{1,63}\Z")
 _COLLECTION = re.compile(r"\A(?!system\.)[A-Za-z_][A-Za-z0-9_.-]{0,119}\Z")
@@ -18,14 +19,21 @@ _RESERVED_COLLECTIONS = ("series", "watermarks")
 
 
 def _check_redis_url(url: str) -> str:
-    if not _REDIS_URL.match(url):
-        raise ValueError("redis://host:port/database, rediss://… or unix://…")
+    try:
+        redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise ValueError("redis://host:port/database, rediss://… or unix://…") from None
     return url
 
 
 def _check_mongo_uri(uri: str) -> str:
-    if not _MONGO_URI.match(uri):
-        raise ValueError("mongodb://host:port or mongodb+srv://…")
+    expected = "mongodb://host:port or mongodb+srv://…, special characters in user and password percent-encoded"
+    # Parsing the other form would ask the name server, which may be away for now.
+    if not uri.startswith("mongodb+srv://"):
+        try:
+            parse_uri(uri)
+        except (PyMongoError, ValueError):
+            raise ValueError(expected) from None
     return uri
 
 

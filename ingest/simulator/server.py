@@ -6,6 +6,7 @@ Plain requests are answered too: ``GET /livez``, and the refusals of an exchange
 import asyncio
 import contextlib
 import logging
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from itertools import count
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
+from prometheus_client import generate_latest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -157,6 +159,11 @@ class Simulator:
         except OSError as error:
             raise SettingsError((f"SIM_LOG={str(settings.sim_log)!r}: {error.strerror}",)) from error
         try:
+            settings.sim_state.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=settings.sim_state.parent).close()
+        except OSError as error:
+            raise SettingsError((f"SIM_STATE={str(settings.sim_state)!r}: {error.strerror}",)) from error
+        try:
             self._server = await serve(
                 self._converse,
                 self._host,
@@ -192,9 +199,11 @@ class Simulator:
         path = request.path.partition("?")[0]
         if path == "/livez":
             return connection.respond(HTTPStatus.OK, "ok\n")
+        if path == "/metrics":
+            return connection.respond(HTTPStatus.OK, generate_latest().decode())
         name = self._names.get(path)
         if name is None:
-            return connection.respond(HTTPStatus.NOT_FOUND, f"try {', '.join(self._names)} or /livez\n")
+            return connection.respond(HTTPStatus.NOT_FOUND, f"try {', '.join(self._names)} /livez or /metrics\n")
         refusal = DIALECTS[name].refuse_upgrade(request.headers.get_all("Origin"))
         return None if refusal is None else connection.respond(HTTPStatus.BAD_REQUEST, refusal)
 

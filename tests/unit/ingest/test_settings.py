@@ -92,6 +92,9 @@ def test_reads_a_time_before_now(monkeypatch: pytest.MonkeyPatch, text: str, mil
         ("SIM_SPEED", "0", "SIM_SPEED='0': expected greater than or equal to 1"),
         ("SIM_PORT", "70000", "SIM_PORT='70000': expected less than or equal to 65535"),
         ("WS_SCHEME", "http", "WS_SCHEME='http': expected 'ws' or 'wss'"),
+        ("WS_ADDR", "host:99999", "WS_ADDR='host:99999': expected host or host:port"),
+        ("WS_ADDR", "a b", "WS_ADDR='a b': expected host or host:port"),
+        ("WS_ADDR", "wss://host/path", "WS_ADDR='wss://host/path': expected host or host:port"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL='loud': expected 'debug', 'info', 'warning' or 'error'"),
     ],
 )
@@ -120,6 +123,8 @@ def test_bad_pairs_of_one_exchange_are_named(monkeypatch: pytest.MonkeyPatch) ->
     [
         ("redis://user:s3cret@host:6379/0", "redis://user:***@host:6379/0"),
         ("redis://:s3cret@host", "redis://:***@host"),
+        ("mongodb://user:s3@cret@host", "mongodb://user:***@host"),
+        ("redis://host/0?password=s3cret&db=1", "redis://host/0?password=***&db=1"),
         ("mongodb://127.0.0.1:27017", "mongodb://127.0.0.1:27017"),
         ("a:b@c", "a:b@c"),
     ],
@@ -129,15 +134,17 @@ def test_passwords_are_stars(address: str, masked: str) -> None:
 
 
 def test_describes_every_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WS_ADDR", "ws://me:s3cret@host")
+    monkeypatch.setenv("WS_ORIGIN_HEADER", "ws://me:s3cret@host")
 
     described = Settings.from_env().describe()
 
-    assert (described["PAIRS"], described["WS_ADDR"], described["SIM_PORT"]) == (
+    assert (described["PAIRS"], described["WS_ORIGIN_HEADER"], described["SIM_PORT"], described["SIM_START"]) == (
         "BTC-USD,BTC-EUR,ETH-USD,ETH-EUR",
         "ws://me:***@host",
         "3010",
+        "-14400s",
     )
+    assert "SIM_LOG" not in described
 
 
 def test_a_setting_cannot_be_changed_once_read() -> None:

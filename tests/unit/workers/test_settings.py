@@ -10,6 +10,9 @@ from workers.settings import Settings
     ("field", "value", "problem"),
     [
         ("redis_url", "localhost:6379", "REDIS_URL='localhost:6379': expected redis://host:port/database"),
+        ("redis_url", "redis://h:99999", "REDIS_URL='redis://h:99999': expected redis://host:port/database"),
+        ("mongo_uri", "mongodb://h:99999", "MONGO_URI='mongodb://h:99999': expected mongodb://host:port"),
+        ("mongo_uri", "mongodb://u:se@cret@h:x", "MONGO_URI='mongodb://u:***@h:x': expected mongodb://host:port"),
         ("mongo_uri", "http://x", "MONGO_URI='http://x': expected mongodb://host:port"),
         ("mongo_db", "a b", "MONGO_DB='a b': expected the name of a database"),
         ("mongo_coll", "series", "MONGO_COLL='series': expected the name of a collection"),
