@@ -24,9 +24,9 @@ def wait_for(
     *,
     progress: Progress | None = None,
     stopping: Callable[[], bool] = lambda: False,
-    retry_on: tuple[type[Exception], ...] = (Exception,),
+    retry_on: tuple[type[Exception], ...],
 ) -> T:
-    """Call ``probe`` until it does not raise, and return what it returned.
+    """Call ``probe`` until it does not raise one of ``retry_on``, and return what it returned.
 
     Waiting counts as progress: a process without its services is patient, not wedged.
 

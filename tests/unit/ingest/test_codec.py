@@ -63,7 +63,7 @@ def test_writes_the_documented_form() -> None:
 def test_what_lies_more_than_a_day_ahead_is_refused_before_it_can_push_out_what_is_true(ahead: str) -> None:
     now_ms = int(time.time() * 1000)
     later_ms = now_ms + DAY_MS + 120_000
-    fields = {
+    fields: dict[str, Any] = {
         "timestamp": {"timestamp": later_ms - later_ms % 60_000},
         "rev": {"written_us": later_ms * 1000},
     }[ahead]

@@ -30,13 +30,13 @@ class Service:
 def test_a_service_that_is_there_is_not_mentioned(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    assert (wait_for("kafka", Service(0).probe), caplog.messages) == ("here", [])
+    assert (wait_for("kafka", Service(0).probe, retry_on=(ConnectionError,)), caplog.messages) == ("here", [])
 
 
 def test_says_once_that_it_waits_and_once_that_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
-    found = wait_for("kafka", Service(5).probe)
+    found = wait_for("kafka", Service(5).probe, retry_on=(ConnectionError,))
 
     assert (found, caplog.messages) == ("here", ["waiting for kafka", "kafka is there"])
 
@@ -49,7 +49,7 @@ def test_waiting_is_progress() -> None:
         progress.tick()
         return service.probe()
 
-    wait_for("kafka", probe, progress=progress)
+    wait_for("kafka", probe, progress=progress, retry_on=(ConnectionError,))
 
     assert not progress.stalled
 
@@ -58,7 +58,7 @@ def test_a_stop_ends_the_waiting() -> None:
     service = Service(1000)
 
     with pytest.raises(StoppedWaiting, match="kafka"):
-        wait_for("kafka", service.probe, stopping=lambda: service.absent <= 997)
+        wait_for("kafka", service.probe, stopping=lambda: service.absent <= 997, retry_on=(ConnectionError,))
 
 
 def test_an_unexpected_error_is_not_waited_out() -> None:
