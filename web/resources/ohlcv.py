@@ -38,7 +38,9 @@ class Ohlcv(Resource):
                     require_known(self._configured.with_stored(store.series()), exchange, pair)
         if len(candles) > query.limit:
             candles.pop()
-            resp.append_link(f"{req.path}?{_next_query(query, candles[-1].timestamp)}", "next")
+            # Not `append_link`, which leaves out the quotes that most readers of examples expect.
+            target = f"{req.path}?{_next_query(query, candles[-1].timestamp)}"
+            resp.set_header("Link", f'<{target}>; rel="next"')
         write_json_bytes(resp, encode_rows(query.series, candles))
 
 

@@ -140,7 +140,7 @@ def test_a_link_says_that_it_is_the_next(served: Served) -> None:
     answer = served.get("/api/ohlcv", query_string="pair=BTC-USD&limit=2")
 
     assert answer.headers["link"] == (
-        f"</api/ohlcv?pair=BTC-USD&exchange=sim&interval=1m&to={minute(3) - 1}&limit=2&order=desc>; rel=next"
+        f'</api/ohlcv?pair=BTC-USD&exchange=sim&interval=1m&to={minute(3) - 1}&limit=2&order=desc>; rel="next"'
     )
 
 
