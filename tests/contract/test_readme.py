@@ -10,16 +10,13 @@ from web.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: Settings whose place is `.env.example` alone.
-UNLISTED = {"SIM_STATE"}
-
 
 def test_the_readme_names_every_setting() -> None:
     table = README[README.index("## Settings") : README.index("## More")]
 
     named = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table))
 
-    assert {name.upper() for name in Settings.model_fields} - UNLISTED - named == set()
+    assert {name.upper() for name in Settings.model_fields} - named == set()
 
 
 def test_every_command_in_the_table_of_processes_is_a_service_of_the_compose_file() -> None:
