@@ -15,8 +15,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 rest_requests_total = Counter(
     "rest_requests_total", "Requests answered, by route, method and status.", ["route", "method", "status"]
 )
-rest_request_seconds = Histogram(
-    "rest_request_seconds",
+rest_request_duration_seconds = Histogram(
+    "rest_request_duration_seconds",
     "Time from the request's headers to its answer being ready, in seconds.",
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
@@ -29,7 +29,7 @@ ws_opened_total = Counter("ws_opened_total", "WebSocket connections that were op
 ws_refused_total = Counter("ws_refused_total", "Connections refused before the upgrade, by reason.", ["reason"])
 ws_closed_total = Counter("ws_closed_total", "Connections that the server ended, by reason.", ["reason"])
 ws_commands_total = Counter("ws_commands_total", "Frames received from clients, by outcome.", ["outcome"])
-ws_rows_sent_total = Counter("ws_rows_sent_total", "Candle frames owed to clients.")
+ws_rows_offered_total = Counter("ws_rows_offered_total", "Candle frames owed to clients.")
 ws_rows_replaced_total = Counter(
     "ws_rows_replaced_total", "Candle frames replaced by a newer version while they waited for a slow client."
 )

@@ -40,7 +40,7 @@ class RequestRecord:
         route = req.uri_template or "none"
         method = req.method if req.method in _METHODS else "other"
         metrics.rest_requests_total.labels(route, method, str(resp.status_code)).inc()
-        metrics.rest_request_seconds.labels(route).observe(seconds)
+        metrics.rest_request_duration_seconds.labels(route).observe(seconds)
         logger.log(
             logging.DEBUG if req.path in _PROBES else logging.INFO,
             "request",

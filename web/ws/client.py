@@ -83,7 +83,7 @@ class Client(ServerConnection):
             return
         if self._outbox.put_row((series, timestamp), frame):
             metrics.ws_rows_replaced_total.inc()
-        metrics.ws_rows_sent_total.inc()
+        metrics.ws_rows_offered_total.inc()
         self._pump()
 
     def reply(self, text: bytes) -> None:
