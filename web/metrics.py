@@ -5,12 +5,21 @@ values through files, so that whichever process is asked answers for all. It mus
 """
 
 import os
+import time
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# What the client library tells of a single process (``process_start_time_seconds``) it does not of several.
+web_process_start_time_seconds = Gauge(
+    "web_process_start_time_seconds",
+    "When the newest of the processes behind this port started, Unix seconds; a restart of any of them raises it.",
+    multiprocess_mode="max",
+)
+web_process_start_time_seconds.set(time.time())
 
 rest_requests_total = Counter(
     "rest_requests_total", "Requests answered, by route, method and status.", ["route", "method", "status"]

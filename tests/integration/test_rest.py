@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import redis
 
@@ -208,6 +209,24 @@ def test_all_of_gunicorns_workers_count_together(api: httpx.Client) -> None:
     ]
 
     assert [float(value) >= 30 for value in counted] == [True]
+
+
+def test_the_restart_of_a_gunicorn_worker_shows_in_a_metric(environment: dict[str, str], tmp_path: Path) -> None:
+    port = int(environment["REST_PORT"])
+    with running(REST, port, tmp_path / "rest.log", **environment) as master:
+        before = newest_start(port)
+        killed_at = time.time()
+
+        psutil.Process(master.pid).children()[0].kill()
+
+        wait_until(lambda: newest_start(port) > killed_at)
+        assert before < killed_at
+
+
+def newest_start(port: int) -> float:
+    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text.splitlines()
+    (value,) = [line.split()[1] for line in metrics if line.startswith("web_process_start_time_seconds ")]
+    return float(value)
 
 
 @pytest.mark.parametrize("kind", ["refuses", "silent"])
