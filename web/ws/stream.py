@@ -79,12 +79,15 @@ class Stream:
 
     def receive(self, cursor: Cursor, candle: Candle) -> tuple[list[Candle], bool]:
         """Take a message; the flag says that messages before it are missing, so the window must be read."""
-        missed = False
-        if self.loaded:
-            epoch, seq = self._cursor or cursor
-            missed = cursor[0] != epoch or cursor[1] > seq + 1
-            if not missed:
-                self._cursor = max(self._cursor or cursor, cursor)
+        missed = self.loaded and (
+            self._cursor is None or cursor[0] != self._cursor[0] or cursor[1] > self._cursor[1] + 1
+        )
+        if missed and self.newest is not None and candle.timestamp > self.newest.timestamp:
+            # What is missing may hold the values that the minute before ended with, and after this candle they could
+            # not be told any more. The window holds both.
+            return [], True
+        if self.loaded and not missed:
+            self._cursor = max(self._cursor or cursor, cursor)
         return self.absorb([candle]), missed
 
     def load(self, window: Window) -> list[Candle]:

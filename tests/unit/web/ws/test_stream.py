@@ -105,6 +105,25 @@ def test_a_jump_of_the_numbers_means_that_messages_are_missing() -> None:
     assert stream.receive(("a", 14), version(0, 5)) == ([version(0, 5)], False)
 
 
+def test_a_new_minute_after_a_jump_is_told_after_what_the_minute_before_ended_with() -> None:
+    stream = loaded(10, version(0, 1))
+
+    at_once = stream.receive(("a", 13), version(1, 1))
+    from_the_window = stream.load(window(13, version(0, 2), version(1, 1)))
+
+    assert (at_once, from_the_window) == (([], True), [version(0, 2), version(1, 1)])
+
+
+def test_the_first_message_after_the_store_was_asked_may_have_had_others_before_it() -> None:
+    stream = Stream(BTC)
+    stream.load_stored(version(0, 1))
+
+    at_once = stream.receive(("a", 13), version(2, 1))
+    from_the_window = stream.load(window(13, version(1, 1), version(2, 1)))
+
+    assert (at_once, from_the_window) == (([], True), [version(1, 1), version(2, 1)])
+
+
 def test_a_new_epoch_means_that_messages_may_be_missing() -> None:
     stream = loaded(10)
 
