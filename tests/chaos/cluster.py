@@ -2,17 +2,18 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.native import leftovers
 from deploy.native.ports import answers, describe_listener, is_free
 from deploy.native.programs import Program
 from deploy.native.stack import ROOT, Stack
 from deploy.native.variables import documented_names, is_ours
-from tests.chaos.data import Data
+from tests.chaos.data import Data, fetch_services
 from tests.chaos.keeper import Keeper, wait_for
 from tests.chaos.progress import Progress
 from tests.chaos.proxy import Proxies
@@ -151,12 +152,16 @@ class Clusters:
     def prepared(self) -> Iterator[None]:
         """What all runs share; everything is gone afterwards but logs and results."""
         leftovers.end(self.stack)
+        fetch_services(self.stack.setup_log)
         with self._data.templates():
             yield
 
     @contextmanager
-    def start(self) -> Iterator[Cluster]:
+    def start(self, commands: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> Iterator[Cluster]:
         """Start everything on fresh data; end everything and delete the data afterwards.
+
+        Args:
+            commands: Programs to start by another command than `make up` does.
 
         Raises:
             RuntimeError: If a port is taken.
@@ -174,6 +179,7 @@ class Clusters:
             cluster = Cluster(self.stack, self._data, keeper, proxies)
             undo.callback(cluster.progress.stop)
             for program in self._wiring.programs(self._data.mongo):
+                program = replace(program, command=commands.get(program.name, program.command))
                 cluster.original[program.name] = program
                 keeper.add(program)
             wait_for("every program listens", lambda: all(map(cluster.answers, cluster.original)), _ANSWER_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.native import commands, downloads, programs
+from deploy.native import commands, downloads, programs, system_packages
 from deploy.native.stack import Stack
 
 #: Room on the disks of Redis and of Kafka's log, MiB; much more than a run needs.
@@ -80,6 +80,17 @@ class Data:
                 subprocess.run(["umount", str(disk)], check=True)
         for folder in (*self.disks.values(), self._stack.run_dir / "kafka", self.mongo, self.older_mongo):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def fetch_services(log: Path) -> None:
+    """Have the programs of all services in the cache, as `make up` does.
+
+    Raises:
+        StackError: Naming what could not be had.
+    """
+    downloads.ensure_kafka(log)
+    system_packages.ensure_redis(downloads.cache_dir(), log)
+    downloads.ensure_mongo(log)
 
 
 def copy_tree(source: Path, target: Path) -> None:

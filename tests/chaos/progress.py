@@ -8,11 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from ingest.kafka import make_admin
+from ingest.kafka import client_config
 from ingest.topics import CANDLES
 from workers.policies import FANOUT, PERSIST
 
@@ -23,10 +21,10 @@ _ANSWER_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One look; ``at`` in Unix seconds, offsets by partition."""
+    """One look; ``at`` in Unix seconds, offsets by partition; ``incarnation`` counts how often the topic was new."""
 
     at: float
-    incarnation: str
+    incarnation: int
     ends: Mapping[int, int]
     committed: Mapping[str, Mapping[int, int]]
 
@@ -73,7 +71,7 @@ class Progress:
     """Takes samples in a thread until `stop`."""
 
     def __init__(self, brokers: str) -> None:
-        self._admin = make_admin(brokers)
+        self._looker = Looker(brokers)
         self.samples: list[Sample] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -123,39 +121,62 @@ class Progress:
     def _run(self) -> None:
         while not self._stopping.wait(SAMPLE_SECONDS):
             try:
-                self.samples.append(take_sample(self._admin))
+                self.samples.append(self._looker.look())
             except (KafkaException, KeyError):
                 continue  # Kafka is away, or the topic is being made anew: there is nothing to say now
+        self._looker.close()
 
 
-def take_sample(admin: AdminClient) -> Sample:
-    """Look once.
+class Looker:
+    """Asks Kafka; its clients are consumers that consume nothing.
 
-    Raises:
-        KafkaException: If Kafka does not answer.
+    Not the admin client: in librdkafka 2.16 its questions about groups abort the process when the broker goes away in
+    the wrong moment, and here it does.
     """
-    (answer,) = admin.describe_topics(TopicCollection([CANDLES]), request_timeout=_ANSWER_SECONDS).values()
-    topic = answer.result()
-    places = [TopicPartition(CANDLES, each.id) for each in topic.partitions]
-    # Commits first: what is committed must not seem to lie beyond the end.
-    committed = {group: _committed(admin, group, places) for group in GROUPS}
-    latest = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
-    answers = admin.list_offsets(latest, request_timeout=_ANSWER_SECONDS)
-    ends = {place.partition: future.result().offset for place, future in answers.items()}
-    used = {partition: end for partition, end in ends.items() if end}
-    return Sample(
-        time.time(),
-        str(topic.topic_id),
-        used,
-        {
-            group: {place: offset for place, offset in found.items() if place in used}
-            for group, found in committed.items()
-        },
-    )
+
+    def __init__(self, brokers: str) -> None:
+        quiet = client_config(brokers) | {"enable.auto.commit": False}
+        self._consumers = {group: Consumer(quiet | {"group.id": group}) for group in GROUPS}
+        self._ends: dict[int, int] = {}
+        self._incarnation = 0
+
+    def look(self) -> Sample:
+        """Look once.
+
+        Raises:
+            KafkaException: If Kafka does not answer.
+        """
+        consumer = self._consumers[GROUPS[0]]
+        topic = consumer.list_topics(CANDLES, timeout=_ANSWER_SECONDS).topics[CANDLES]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        places = [TopicPartition(CANDLES, partition) for partition in topic.partitions]
+        # Commits first: what is committed must not seem to lie beyond the end.
+        committed = {group: self._committed(group, places) for group in GROUPS}
+        ends = {place.partition: _end(consumer, place) for place in places}
+        if any(end < self._ends.get(partition, 0) for partition, end in ends.items()):
+            self._incarnation += 1
+        self._ends = ends
+        used = {partition: end for partition, end in ends.items() if end}
+        return Sample(
+            time.time(),
+            self._incarnation,
+            used,
+            {group: {p: offset for p, offset in found.items() if p in used} for group, found in committed.items()},
+        )
+
+    def _committed(self, group: str, places: list[TopicPartition]) -> dict[int, int]:
+        found = self._consumers[group].committed(places, timeout=_ANSWER_SECONDS)
+        return {each.partition: each.offset for each in found if each.offset >= 0}
+
+    def close(self) -> None:
+        """Let the clients go."""
+        for consumer in self._consumers.values():
+            consumer.close()
 
 
-def _committed(admin: AdminClient, group: str, places: Sequence[TopicPartition]) -> dict[int, int]:
-    request = ConsumerGroupTopicPartitions(group, list(places))
-    (future,) = admin.list_consumer_group_offsets([request], request_timeout=_ANSWER_SECONDS).values()
-    found = future.result().topic_partitions or []
-    return {each.partition: each.offset for each in found if each.offset >= 0}
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    marks = consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
+    if marks is None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    return marks[1]

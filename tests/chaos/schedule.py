@@ -12,7 +12,7 @@ LEAD_SECONDS = 1.0
 REST_SECONDS = 0.5
 FEWEST, MOST = 4, 7
 #: In a run of named faults, from the end of one to the beginning of the next.
-GAP_SECONDS = 3.0
+GAP_SECONDS = 1.0
 _ATTEMPTS = 50
 
 

@@ -55,7 +55,7 @@ def test_every_kind_is_drawn_sooner_or_later() -> None:
 def test_named_faults_come_one_after_the_other() -> None:
     planned = line_up(["kill:ingest", "stop:redis", "kill:ws"], FAULTS)
 
-    assert planned == [Planned(1.0, "kill:ingest", 0.0), Planned(4.0, "stop:redis", 5.0), Planned(12.0, "kill:ws", 0.0)]
+    assert planned == [Planned(1.0, "kill:ingest", 0.0), Planned(2.0, "stop:redis", 5.0), Planned(8.0, "kill:ws", 0.0)]
 
 
 def test_faults_are_chosen_by_name_kind_and_pattern_in_the_order_asked_for() -> None:
