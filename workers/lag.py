@@ -10,7 +10,8 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from workers.console import Output, make_table
+from workers.console import Output, harmless, make_table
+from workers.errors import KafkaUnavailable
 from workers.exit_status import FINE
 from workers.offsets import Lag, Offsets
 from workers.policies import POLICIES
@@ -43,14 +44,27 @@ def lag(options: argparse.Namespace, settings: Settings, output: Output) -> int:
 
 
 def _watch(offsets: Offsets, output: Output) -> NoReturn:
+    """Show the lag again and again; a Kafka that goes away meanwhile is part of what is watched."""
+    lags = offsets.read()
     if output.as_json:
         while True:
-            _write(offsets.read(), output)
+            _write(lags, output)
             time.sleep(WATCH_SECONDS)
-    with Live(_view(offsets.read()), console=output.people, auto_refresh=False) as live:
+            lags, trouble = _read(offsets, [])
+            if trouble:
+                output.line({"error": trouble})
+    with Live(_view(lags), console=output.people, auto_refresh=False) as live:
         while True:
             time.sleep(WATCH_SECONDS)
-            live.update(_view(offsets.read()), refresh=True)
+            lags, trouble = _read(offsets, lags)
+            live.update(_view(lags, trouble), refresh=True)
+
+
+def _read(offsets: Offsets, otherwise: Sequence[Lag]) -> tuple[Sequence[Lag], str]:
+    try:
+        return offsets.read(), ""
+    except KafkaUnavailable as error:
+        return otherwise, str(error)
 
 
 def _write(lags: Sequence[Lag], output: Output) -> None:
@@ -61,10 +75,11 @@ def _write(lags: Sequence[Lag], output: Output) -> None:
         output.line(dataclasses.asdict(each))
 
 
-def _view(lags: Sequence[Lag]) -> Group:
+def _view(lags: Sequence[Lag], trouble: str = "") -> Group:
     totals = {each.bridge: sum(other.behind for other in lags if other.bridge == each.bridge) for each in lags}
     sentence = ", ".join(f"{bridge} {behind:,} behind" for bridge, behind in totals.items())
-    return Group(make_table(_COLUMNS, map(_row, lags)), Text(sentence))
+    table = make_table(_COLUMNS, map(_row, lags))
+    return Group(table, Text(f"as it was: {harmless(trouble)}", "bold red") if trouble else Text(sentence))
 
 
 def _row(each: Lag) -> tuple[str, ...]:

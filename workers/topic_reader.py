@@ -5,10 +5,9 @@ for.
 """
 
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -23,6 +22,8 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from ingest.kafka import client_config, make_admin
 from workers.errors import KafkaUnavailable, TopicMissing
 
+T = TypeVar("T")
+
 #: Each question to Kafka.
 QUESTION_SECONDS: Final = 5.0
 #: Reading gives up when nothing came for so long.
@@ -36,6 +37,14 @@ Bounds = dict[int, tuple[int, int]]
 
 #: The connection is being made again; silence decides when that is too long.
 _PASSING: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
+#: A topic was just made, or its leader or the group's coordinator changes: the next answer is another.
+_MOVING: Final = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
 
 
 class TopicReader:
@@ -51,9 +60,8 @@ class TopicReader:
 
     def partitions(self, topic: str) -> list[int]:
         """The numbers of a topic's partitions."""
-        with self._asks():
-            # All topics: asking for one by name would make it where the broker makes topics by itself.
-            topics = self._admin.list_topics(timeout=QUESTION_SECONDS).topics
+        # All topics: asking for one by name would make it where the broker makes topics by itself.
+        topics = self._ask(lambda: self._admin.list_topics(timeout=QUESTION_SECONDS).topics)
         if topic not in topics:
             raise TopicMissing(self._brokers, topic)
         return sorted(topics[topic].partitions)
@@ -103,11 +111,13 @@ class TopicReader:
 
     def committed(self, group: str, topic: str, partitions: Collection[int]) -> dict[int, int | None]:
         """What a consumer group has committed, per partition; None for nothing."""
-        request = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, each) for each in partitions])
-        with self._asks():
+
+        def question() -> list[TopicPartition]:
+            request = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, each) for each in partitions])
             (future,) = self._admin.list_consumer_group_offsets([request], request_timeout=QUESTION_SECONDS).values()
-            answer = future.result(QUESTION_SECONDS + 1).topic_partitions or []
-        found = {each.partition: each.offset for each in answer if not each.error and each.offset >= 0}
+            return future.result(QUESTION_SECONDS + 1).topic_partitions or []
+
+        found = {each.partition: each.offset for each in self._ask(question) if not each.error and each.offset >= 0}
         return {each: found.get(each) for each in partitions}
 
     def _sort(self, messages: Sequence[Message], stops: dict[int, int]) -> tuple[list[Message], list[int]]:
@@ -130,19 +140,24 @@ class TopicReader:
         return records, ended
 
     def _offsets(self, topic: str, partitions: Collection[int], spec: OffsetSpec) -> dict[int, int]:
-        wanted = {TopicPartition(topic, partition): spec for partition in partitions}
-        with self._asks():
+        def question() -> dict[int, int]:
+            wanted = {TopicPartition(topic, partition): spec for partition in partitions}
             answers = self._admin.list_offsets(wanted, request_timeout=QUESTION_SECONDS)
             return {each.partition: future.result(QUESTION_SECONDS + 1).offset for each, future in answers.items()}
 
-    @contextmanager
-    def _asks(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise KafkaUnavailable(self._brokers, str(error.args[0].str())) from error
-        except FutureTimeout:
-            raise KafkaUnavailable(self._brokers, f"no answer within {QUESTION_SECONDS:g} s") from None
+        return self._ask(question)
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        deadline = time.monotonic() + QUESTION_SECONDS
+        while True:
+            try:
+                return question()
+            except KafkaException as error:
+                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                    raise KafkaUnavailable(self._brokers, str(error.args[0].str())) from error
+                time.sleep(0.1)
+            except FutureTimeout:
+                raise KafkaUnavailable(self._brokers, f"no answer within {QUESTION_SECONDS:g} s") from None
 
 
 def _consumer_config(brokers: str) -> dict[str, Any]:

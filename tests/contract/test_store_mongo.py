@@ -148,6 +148,24 @@ def test_lists_series_and_their_bounds(store: CandleStore) -> None:
     assert store.bounds(Series("sim", "NO-SUCH", Interval.M1)) is None
 
 
+def test_reads_candles_of_several_series_by_their_ids(
+    store: CandleStore, client: MongoClient[Document], database: str
+) -> None:
+    candles = [make_candle(number, exchange=exchange) for exchange in ("sim", "kraken") for number in range(700)]
+    store.write(candles)
+    damaged, absent = ids_of(candles)[5], document_id(series_hash(SERIES), minute(9999))
+    client[database].candles.update_one({"_id": damaged}, {"$unset": {"close": 1}})
+
+    found = store.read_many([*ids_of(candles), absent])
+
+    assert found == dict(zip(ids_of(candles), candles, strict=True)) | {damaged: None}
+    assert (store.read_many([]), store.count()) == ({}, len(candles))
+
+
+def ids_of(candles: list[Candle]) -> list[ObjectId]:
+    return [document_id(series_hash(candle.series), candle.timestamp) for candle in candles]
+
+
 def test_a_hash_that_belongs_to_another_series_stops_the_write(
     store: CandleStore, client: MongoClient[Document], database: str
 ) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from confluent_kafka import OFFSET_END, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ingest.candle import Candle
@@ -77,5 +77,16 @@ def empty_topics(brokers: str) -> None:
     known = admin.list_topics(timeout=10).topics
     partitions = [TopicPartition(topic, number) for topic in TOPICS for number in known[topic].partitions]
     upto = [TopicPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
-    for future in admin.delete_records(upto).values():
-        future.result()
+
+    def emptied() -> bool:
+        try:
+            for future in admin.delete_records(upto).values():
+                future.result()
+        except KafkaException as error:
+            # Topics that were made a moment ago may still be without a leader.
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+            return False
+        return True
+
+    wait_until("the topics are empty", emptied)
