@@ -2,8 +2,10 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 #: While a broker is away librdkafka says so several times a second; once in this long is enough.
@@ -33,6 +35,27 @@ def client_config(brokers: str, *, polled: bool = False) -> dict[str, Any]:
 def make_admin(brokers: str) -> AdminClient:
     """A client for questions and topics; keep it until its futures are done."""
     return AdminClient(client_config(brokers))
+
+
+def committed_offsets(
+    brokers: str, group: str, partitions: Sequence[TopicPartition], timeout_seconds: float
+) -> dict[tuple[str, int], int]:
+    """What a group has committed, by topic and partition; without those that it has committed nothing of.
+
+    A consumer asks, which never joins the group, and a fresh one each time. The admin client's question about groups
+    (librdkafka 2.16) goes on timing out for ever once the broker it went to was restarted, and in the wrong moment
+    ends the process: the code that takes a failed answer expects a consumer.
+
+    Raises:
+        KafkaException: If Kafka does not answer in time.
+    """
+    wanted = [TopicPartition(each.topic, each.partition) for each in partitions]
+    consumer = Consumer(client_config(brokers) | {"group.id": group, "enable.auto.commit": False})
+    try:
+        answer = consumer.committed(wanted, timeout=timeout_seconds)
+    finally:
+        consumer.close()
+    return {(each.topic, each.partition): each.offset for each in answer if not each.error and each.offset >= 0}
 
 
 def kafka_logger() -> logging.Logger:

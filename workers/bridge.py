@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ingest.clock import Clock, SystemClock
 from ingest.health import Progress
-from ingest.kafka import client_config, make_admin
+from ingest.kafka import client_config
 from ingest.topics import DEAD_LETTERS
 from workers import metrics
 from workers.applier import Applied, Applier
@@ -79,7 +79,7 @@ class Bridge:
         self._applier = Applier(self._results)
         self._leases = Leases(lease_seconds)
         self._backpressure = Backpressure()
-        starts = StartFinder(make_admin(kafka_brokers), policy, group, self._store, self._clock)
+        starts = StartFinder(kafka_brokers, policy, group, self._store, self._clock)
         self._assigned = Assigned(policy, self._consumer, starts, self._background, self._backpressure, self._reader)
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
         self._commit_due_at = self._upkeep_due_at = float("-inf")

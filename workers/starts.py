@@ -4,16 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    ConsumerGroupTopicPartitions,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_BEGINNING, TopicCollection, TopicPartition
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from ingest.clock import Clock, SystemClock, now_ms
+from ingest.kafka import committed_offsets, make_admin
 from workers.policies import Policy
 from workers.store import CandleStore
 
@@ -44,15 +39,16 @@ class Start:
 class StartFinder:
     """Finds the starts of partitions; blocks, so it runs beside the main loop.
 
-    It asks through the admin client: the consumer serialises its callers, so a question from another thread waits for
-    as long as the main loop keeps polling.
+    It asks through clients of its own: the bridge's consumer serialises its callers, so a question from another
+    thread waits for as long as the main loop keeps polling.
     """
 
     def __init__(
-        self, admin: AdminClient, policy: Policy, group: str, store: CandleStore | None, clock: Clock | None = None
+        self, kafka_brokers: str, policy: Policy, group: str, store: CandleStore | None, clock: Clock | None = None
     ) -> None:
         self._clock = clock or SystemClock()
-        self._admin, self._policy, self._group, self._store = admin, policy, group, store
+        self._kafka_brokers, self._admin = kafka_brokers, make_admin(kafka_brokers)
+        self._policy, self._group, self._store = policy, group, store
 
     def find(self, partitions: Sequence[TopicPartition]) -> list[Start]:
         """The start of each partition, in the order given.
@@ -67,7 +63,7 @@ class StartFinder:
             StoreUnavailable: If the store does not answer.
         """
         ids = self._topic_ids({each.topic for each in partitions})
-        committed = self._committed(partitions)
+        committed = committed_offsets(self._kafka_brokers, self._group, partitions, KAFKA_SECONDS)
         uncommitted = [each for each in partitions if committed.get((each.topic, each.partition), -1) < 0]
         recent = {} if self._policy.start_ago_ms is None else self._recent(uncommitted, self._policy.start_ago_ms)
         return [self._start(each, ids[each.topic], committed, recent) for each in partitions]
@@ -92,13 +88,6 @@ class StartFinder:
     def _topic_ids(self, topics: set[str]) -> dict[str, str]:
         answers = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=KAFKA_SECONDS)
         return {topic: str(future.result().topic_id) for topic, future in answers.items()}
-
-    def _committed(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
-        wanted = [TopicPartition(each.topic, each.partition) for each in partitions]
-        request = ConsumerGroupTopicPartitions(self._group, wanted)
-        (future,) = self._admin.list_consumer_group_offsets([request], request_timeout=KAFKA_SECONDS).values()
-        answer = future.result().topic_partitions or []
-        return {(each.topic, each.partition): each.offset for each in answer}
 
     def _recent(self, partitions: Sequence[TopicPartition], ago_ms: int) -> dict[tuple[str, int], int]:
         if not partitions:

@@ -8,10 +8,10 @@ has newly passed it.
 import time
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from pymongo.errors import PyMongoError
 
-from ingest.kafka import make_admin
+from ingest.kafka import committed_offsets, make_admin
 from ingest.topics import CANDLES, DEAD_LETTERS
 from tests.chaos.evidence import CandleKey, CommitSample, Record
 from tests.chaos.taps.kafka import KafkaTap, Place, describe
@@ -34,7 +34,8 @@ class CommitSampler(Tap):
 
     def __init__(self, brokers: str, mongo_uri: str, tap: KafkaTap) -> None:
         super().__init__()
-        self._admin, self._store, self._tap = make_admin(brokers), StoreReader(mongo_uri), tap
+        self._brokers, self._admin = brokers, make_admin(brokers)
+        self._store, self._tap = StoreReader(mongo_uri), tap
         self.samples: list[CommitSample] = []
         #: How many records of each partition were below an earlier commit.
         self._looked_for: dict[Place, int] = {}
@@ -47,13 +48,15 @@ class CommitSampler(Tap):
         """Take one sample of each partition."""
         try:
             incarnation, partitions = describe(self._admin, CANDLES)
-            commits = {group: self._read_commits(group, sorted(partitions)) for group in GROUPS}
+            places = [TopicPartition(CANDLES, each) for each in sorted(partitions)]
+            commits = {group: committed_offsets(self._brokers, group, places, _ANSWER_SECONDS) for group in GROUPS}
             if describe(self._admin, CANDLES)[0] != incarnation:
                 return
         except KafkaException:
             return
         at = time.time()
-        for group, by_partition in commits.items():
+        for group, by_place in commits.items():
+            by_partition = {partition: offset for (_, partition), offset in by_place.items()}
             judged = self._judge(incarnation, by_partition) if group == PERSIST else {}
             self.samples += [
                 CommitSample(at, group, CANDLES, incarnation, partition, committed, judged.get(partition))
@@ -63,11 +66,6 @@ class CommitSampler(Tap):
     def close(self) -> None:
         """Close the connections."""
         self._store.close()
-
-    def _read_commits(self, group: str, partitions: list[int]) -> dict[int, int]:
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(CANDLES, each) for each in partitions])
-        (future,) = self._admin.list_consumer_group_offsets([wanted], request_timeout=_ANSWER_SECONDS).values()
-        return {each.partition: each.offset for each in future.result().topic_partitions or [] if each.offset >= 0}
 
     def _judge(self, incarnation: str, commits: dict[int, int]) -> dict[int, int]:
         """By partition that could be looked at: the first offset without effect, the commit itself if all is well."""
