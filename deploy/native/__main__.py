@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from deploy.native import containers, lifecycle, status, venv
+from deploy.native import containers, endpoints, lifecycle, status, venv
 from deploy.native.errors import StackError
 from deploy.native.progress import side_by_side
 from deploy.native.stack import Stack
@@ -61,8 +61,8 @@ def _dispatch(options: argparse.Namespace, stack: Stack) -> int | None:
     native = _kind(stack, starting=options.command == "up") == "native"
     if options.command == "up":
         started = time.monotonic()
-        lifecycle.up(stack) if native else containers.up(stack)
-        print(lifecycle.greeting(stack, started))
+        pair = lifecycle.up(stack) if native else containers.up(stack)
+        print(endpoints.greeting(stack, pair, started))
     elif options.command == "down":
         lifecycle.down(stack) if native else containers.down(stack)
     elif options.command == "ps":

@@ -8,8 +8,8 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.native.endpoints import candle_probe, url
 from deploy.native.errors import StackError
-from deploy.native.lifecycle import first_pair, url
 from deploy.native.progress import step
 from deploy.native.stack import ROOT, Stack
 
@@ -28,19 +28,18 @@ def engine_answers() -> bool:
         return False
 
 
-def up(stack: Stack) -> None:
-    """Build, start, and wait until the first candle is served."""
+def up(stack: Stack) -> str:
+    """Build, start, and wait until the first candle is served; return its pair."""
     _compose(stack, "up", "--detach", "--build", "--wait", "--remove-orphans", *_scale(stack))
     stack.remember(kind="docker")
-    with step(f"waiting for the first candle of {first_pair(stack)}"):
-        _wait_for_candle(stack)
+    with step("waiting for the first candle"):
+        return _wait_for_candle(stack)
 
 
-def _wait_for_candle(stack: Stack) -> None:
+def _wait_for_candle(stack: Stack) -> str:
     # From inside: this machine need not have our Python packages.
     rest, ws = f"http://rest:{stack.ports.of('rest')}", f"ws://127.0.0.1:{stack.ports.of('ws')}"
-    words = ["python", "-", "candle", "--rest", rest, "--ws", ws, "--pair", first_pair(stack)]
-    words += ["--seconds", str(_FIRST_CANDLE_SECONDS)]
+    words = ["python", "-", *candle_probe(stack, rest, ws), "--seconds", str(_FIRST_CANDLE_SECONDS)]
     script = Path(__file__).with_name("probe.py").read_text(encoding="utf-8")
     command = ["docker", "compose", "exec", "-T", "ws", *words]
     done = subprocess.run(command, cwd=ROOT, env=_environment(stack), input=script, capture_output=True, text=True)
@@ -50,6 +49,7 @@ def _wait_for_candle(stack: Stack) -> None:
     address = url(stack, "rest")
     if not _reachable(address):
         raise StackError(f"the containers run, but {address} cannot be reached from this machine")
+    return done.stdout.strip()
 
 
 def _reachable(address: str) -> bool:

@@ -5,15 +5,22 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from deploy.native import commands, downloads, leftovers, programs, supervisor_config, system_packages, venv, waiting
+from deploy.native import (
+    endpoints,
+    leftovers,
+    preparation,
+    program_logs,
+    programs,
+    settings_check,
+    supervisor_config,
+    troubles,
+    waiting,
+)
 from deploy.native.errors import StackError
-from deploy.native.ports import describe_listener, is_free, listeners
 from deploy.native.programs import Program
-from deploy.native.progress import say, side_by_side, step
+from deploy.native.progress import say, step
 from deploy.native.stack import ROOT, Stack
 from deploy.native.supervision import Supervisor
 from deploy.native.variables import documented_names, is_ours
@@ -22,12 +29,26 @@ from deploy.native.variables import documented_names, is_ours
 KEPT = ("kafka", "redis", "mongo", "logs", "supervisor", "simulator.json", "stack.json")
 
 
-def up(stack: Stack) -> None:
-    """Bring the whole system up and return when it serves; what runs already and is unchanged is left alone."""
+def up(stack: Stack) -> str:
+    """Bring the whole system up and return when it serves; what runs already and is unchanged is left alone.
+
+    Returns a pair that it has a candle of.
+    """
     with stack.locked():
+        exchanges = endpoints.exchanges(stack)
+
+        def obstacle() -> str | None:
+            known = troubles.read(program_logs.records(stack, "ingest"), exchanges[0])
+            return known.of_all(endpoints.pairs_of(stack, exchanges[0]))
+
+        probe = endpoints.candle_probe(stack, endpoints.url(stack, "rest"), endpoints.url(stack, "ws"))
         wanted = [*programs.services(stack), *programs.pipeline(stack)]
-        probe = ("candle", "--rest", url(stack, "rest"), "--ws", url(stack, "ws"), "--pair", first_pair(stack))
-        _bring_up(stack, wanted, f"waiting for the first candle of {first_pair(stack)}", probe)
+        served = _bring_up(stack, wanted, "waiting for the first candle", probe, obstacle)
+        said = program_logs.records(stack, "ingest")
+        for exchange in exchanges:
+            if wrong := troubles.read(said, exchange).of_some():
+                say(f"  note: {wrong}")
+        return served
 
 
 def services_up(stack: Stack) -> None:
@@ -39,80 +60,44 @@ def services_up(stack: Stack) -> None:
         _bring_up(stack, programs.services(stack), "waiting for Kafka, Redis and MongoDB", probe)
 
 
-def _bring_up(stack: Stack, wanted: list[Program], what: str, probe: Sequence[str]) -> None:
+def _bring_up(
+    stack: Stack,
+    wanted: list[Program],
+    what: str,
+    probe: Sequence[str],
+    obstacle: Callable[[], str | None] = lambda: None,
+) -> str:
     supervisor = Supervisor(stack)
     if not supervisor.is_running() and (ended := leftovers.end(stack)):
         say(f"  ended what an earlier run left: {', '.join(ended)}")
-    _check_ports(stack, wanted)
-    _set_up(stack)
-    _prepare_data(stack)
-    supervisor_config.write(stack, _again(wanted, stack))
+    # Whatever can be refused is refused before anything is made or started.
+    preparation.check_ports(stack, wanted)
+    preparation.set_up(stack)
+    wanted = _again(wanted, stack)
+    for program in wanted:
+        if program.name == "rest":  # it reads the settings of all layers
+            settings_check.check(stack, program)
+    preparation.prepare_data(stack)
+    supervisor_config.write(stack, wanted)
     stack.remember(kind="native", variables=dict(stack.variables))
-    if supervisor.is_running():
-        supervisor.update()
-    else:
-        supervisor.start()
+    _start(stack, supervisor)
     with step(what):
-        waiting.until_works(stack, supervisor, wanted, probe)
+        return waiting.until_works(stack, supervisor, wanted, probe, obstacle)
+
+
+def _start(stack: Stack, supervisor: Supervisor) -> None:
+    before = program_logs.sizes(stack)
+    if supervisor.is_running():
+        program_logs.mark(stack, before, supervisor.update())
+    else:
+        program_logs.mark(stack, before)
+        supervisor.start()
 
 
 def _again(wanted: list[Program], stack: Stack) -> list[Program]:
     # Made anew after set-up: only now is it known which Java and Redis there are.
     ours = any(program.name == "rest" for program in wanted)
     return [*programs.services(stack), *(programs.pipeline(stack) if ours else [])]
-
-
-def _check_ports(stack: Stack, wanted: Sequence[Program]) -> None:
-    owners: dict[int, str] = {}
-    for program in wanted:
-        for port in program.ports:
-            if port in owners:
-                raise StackError(
-                    f"{program.name} and {owners[port]} would both listen on port {port}: change one of them"
-                )
-            owners[port] = program.name
-    mine = {str(each.pid) for each in leftovers.find(stack)}
-    for port, name in owners.items():
-        if not is_free(port) and not listeners(port) & mine:
-            raise StackError(
-                f"port {port}, for {name}, is taken by {describe_listener(port)}: stop it, "
-                f"or run this stack beside it: PORT_OFFSET={stack.ports.offset + 100} make up"
-            )
-
-
-def _set_up(stack: Stack) -> None:
-    log = stack.setup_log
-    kafka = "kafka" in stack.uses
-    system_packages.require(kafka=kafka, maven=kafka and not downloads.kafka_libs().is_dir(), venv=not venv.works())
-    tasks = {"installing the Python packages": lambda: venv.ensure("run", venv.RUN_REQUIREMENTS, log)}
-    if kafka:
-        tasks["fetching Kafka"] = lambda: downloads.ensure_kafka(log)
-    if "redis" in stack.uses:
-        tasks["fetching Redis"] = lambda: system_packages.ensure_redis(downloads.cache_dir(), log)
-    if "mongo" in stack.uses:
-        tasks["fetching and building the MongoDB-compatible server"] = lambda: downloads.ensure_mongo(log)
-    side_by_side(tasks)
-
-
-def _prepare_data(stack: Stack) -> None:
-    for folder in programs.owned_folders(stack):
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def prepare(script: Path, action: str, name: str) -> None:
-        commands.run(
-            ["bash", script, action],
-            failure=f"the data of {name} could not be prepared",
-            log=stack.setup_log,
-            variables=programs.service_environment(stack, name),
-        )
-
-    tasks = {}
-    if "kafka" in stack.uses:
-        tasks["preparing Kafka's data"] = lambda: prepare(downloads.KAFKA_SCRIPT, "format", "kafka")
-    if "mongo" in stack.uses:
-        tasks["preparing PostgreSQL's data"] = lambda: prepare(downloads.MONGO_SCRIPT, "init", "postgres")
-    if tasks:
-        side_by_side(tasks)
 
 
 def down(stack: Stack) -> None:
@@ -144,9 +129,10 @@ def restart(stack: Stack, name: str) -> None:
     as_started = stack.as_started()
     known = [*programs.services(as_started), *programs.pipeline(as_started)]
     with stack.locked(), step(f"restarting {', '.join(chosen)}"):
+        program_logs.mark(stack, program_logs.sizes(stack), chosen)
         for each in chosen:
             supervisor.restart(each)
-        waiting.until_answer(stack, [each for each in known if each.name in chosen])
+        waiting.until_answer(stack, supervisor, [each for each in known if each.name in chosen])
 
 
 def scale(stack: Stack) -> None:
@@ -159,8 +145,10 @@ def scale(stack: Stack) -> None:
         wanted = [*programs.services(as_started), *programs.pipeline(as_started)]
         supervisor_config.write(as_started, wanted)
         with step(f"scaling to {as_started.workers} workers per queue"):
-            supervisor.update(restart_changed=False)
-            waiting.until_answer(as_started, [each for each in wanted if each.name.startswith("workers-")])
+            before = program_logs.sizes(stack)
+            program_logs.mark(stack, before, supervisor.update(restart_changed=False))
+            workers = [each for each in wanted if each.name.startswith("workers-")]
+            waiting.until_answer(as_started, supervisor, workers)
 
 
 def wipe(stack: Stack) -> None:
@@ -211,31 +199,3 @@ def running_supervisor(stack: Stack) -> Supervisor:
     if not supervisor.is_running():
         raise StackError("nothing is running here: `make up` starts it")
     return supervisor
-
-
-def first_pair(stack: Stack) -> str:
-    """The pair whose first candle proves that everything works."""
-    exchange = stack.variables.get("EXCHANGE", "sim").split(",")[0].strip()
-    pairs = stack.variables.get(f"PAIRS_{exchange.upper()}") or stack.variables.get("PAIRS", "BTC-USD")
-    return pairs.split(",")[0].strip()
-
-
-def url(stack: Stack, name: str) -> str:
-    """Where people on this machine reach ``rest`` or ``ws``."""
-    host = stack.variables.get("BIND_HOST", "127.0.0.1")
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"{'ws' if name == 'ws' else 'http'}://{host}:{stack.ports.of(name)}"
-
-
-def greeting(stack: Stack, started: float) -> str:
-    """What a person reads when the system serves."""
-    pair = first_pair(stack)
-    return "\n".join(
-        [
-            f"crypto-streams is up ({time.monotonic() - started:.0f} s)",
-            f"  web page  {url(stack, 'rest')}/",
-            f"  history   {url(stack, 'rest')}/api/ohlcv?pair={pair}",
-            f"  live      {url(stack, 'ws')}  (send: subscribe,{pair})",
-            f"  try it    curl '{url(stack, 'rest')}/api/ohlcv?pair={pair}&limit=3'",
-        ]
-    )

@@ -101,7 +101,8 @@ run() {
 case ${1:-} in
   fetch) mkdir -p "$PREFIX"; exec 9> "$PREFIX/.lock"; flock 9; fetch 9>&- ;;
   init | run)
-    DATA=$STATE/data VAR=$STATE/var PGURL="postgres://postgres@127.0.0.1:$PG_PORT/postgres?sslmode=disable"
+    # Through a link, as who runs the servers need not be able to enter the folder that holds it.
+    STATE=$(readlink -m "$STATE") DATA=$STATE/data VAR=$STATE/var PGURL="postgres://postgres@127.0.0.1:$PG_PORT/postgres?sslmode=disable"
     "$1" "${2:-}" ;;
   *) sed -n '2,11s/^# *//p' "$0" >&2; exit 2 ;;
 esac

@@ -100,7 +100,8 @@ def service_environment(stack: Stack, name: str) -> dict[str, str]:
         }
     return marks | {
         "PREFIX": str(downloads.mongo_prefix()),
-        "STATE": str(stack.mongo_dir),
+        # The link, if it is one: naming the data must not make them.
+        "STATE": str(stack.run_dir / "mongo"),
         "FERRETDB": downloads.FERRETDB_VERSION,
         "MONGO_PORT": str(ports.of("ferretdb")),
         "PG_PORT": str(ports.of("postgres")),

@@ -95,6 +95,7 @@ class Stack:
 
         As root it runs as another user, who may be unable to enter this clone, so its data are elsewhere and linked
         from here. The folder's name is random: a fresh clone in an old place must not find the old one's data.
+        Asking makes the folder and the link, so only who is about to fill it asks.
         """
         link = self.run_dir / "mongo"
         if os.getuid() != 0:

@@ -64,7 +64,8 @@ class Supervisor:
             raise StackError(f"{socket_dir} belongs to another user: set RUN_DIR to a shorter path")
         self._stack.supervisor_socket.unlink(missing_ok=True)
         command = [str(VENV / "bin" / "supervisord"), "-c", str(supervisor_config.main_path(self._stack))]
-        done = subprocess.run(command, env=self._own_environment(), capture_output=True, text=True, cwd="/")
+        own = {**inherited_environment(self._stack), PROGRAM_MARKER: SUPERVISOR}
+        done = subprocess.run(command, env=own, capture_output=True, text=True, cwd="/")
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_running():
             if done.returncode or time.monotonic() > deadline:
@@ -72,18 +73,11 @@ class Supervisor:
                 raise StackError(f"the supervisor did not start: {said[0]}")
             time.sleep(0.05)
 
-    def _own_environment(self) -> dict[str, str]:
-        # Programs inherit it. What users set reaches them by their own configuration, which a later run can change.
-        documented = documented_names(ROOT)
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not is_ours(name, documented) and not name.startswith("MAKE")
-        }
-        return {**kept, MARKER: str(self._stack.run_dir), PROGRAM_MARKER: SUPERVISOR}
+    def update(self, *, restart_changed: bool = True) -> list[str]:
+        """Start, restart and stop the programs whose configuration was added, changed or removed.
 
-    def update(self, *, restart_changed: bool = True) -> None:
-        """Start, restart and stop the programs whose configuration was added, changed or removed."""
+        Returns the names of those that were started.
+        """
         added, changed, removed = cast("list[list[list[str]]]", self._call("reloadConfig"))[0]
         if not restart_changed:
             changed = []
@@ -93,6 +87,7 @@ class Supervisor:
             self._call("removeProcessGroup", name)
         for name in [*added, *changed]:
             self._call("addProcessGroup", name)
+        return [*added, *changed]
 
     def statuses(self) -> list[Status]:
         """Every program's state."""
@@ -145,6 +140,20 @@ class Supervisor:
         transport = _UnixTransport(str(self._stack.supervisor_socket))
         with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
             return getattr(server.supervisor, method)(*arguments)
+
+
+def inherited_environment(stack: Stack) -> dict[str, str]:
+    """What programs inherit from the shell that called `make`: all but our settings.
+
+    Those reach them by their own configuration, which a later run can change.
+    """
+    documented = documented_names(ROOT)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not is_ours(name, documented) and not name.startswith("MAKE")
+    }
+    return {**kept, MARKER: str(stack.run_dir)}
 
 
 class _UnixTransport(xmlrpc.client.Transport):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.native import leftovers, supervisor_config
+from deploy.native import leftovers, program_logs, supervisor_config, waiting
+from deploy.native.errors import StackError
 from deploy.native.programs import Program
 from deploy.native.stack import MARKER, PROGRAM_MARKER, Stack
 from deploy.native.supervision import Supervisor
@@ -135,3 +136,33 @@ def test_processes_of_another_stack_are_left_alone(stack: Stack, tmp_path: Path)
             assert bystander.poll() is None
         finally:
             bystander.kill()
+
+
+def test_wait_for_an_answer_ends_when_restarted_programs_run(stack: Stack, supervisor: Supervisor) -> None:
+    own = program(stack, "workers-persist-1")
+    before = start(stack, supervisor, own)
+
+    supervisor.restart("workers-persist-1")
+    waiting.until_answer(stack, supervisor, [own])
+
+    (status,) = supervisor.statuses()
+    assert status.state == "RUNNING"
+    assert status.pid != before["workers-persist-1"]
+
+
+def test_restarted_program_that_ends_again_is_named_with_what_it_said_since(
+    stack: Stack, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stack.logs / "ingest.log").write_text("of the run before\n")
+    program_logs.mark(stack, program_logs.sizes(stack))
+    monkeypatch.setattr(waiting, "ANSWER_SECONDS", 3.0)
+    own = program(stack, "ingest", "raise SystemExit('no such exchange')")
+    supervisor_config.write(stack, [own])
+    supervisor.start()
+
+    with pytest.raises(StackError) as caught:
+        waiting.until_answer(stack, supervisor, [own])
+
+    assert str(caught.value) == (
+        f"ingest does not answer\n    no such exchange\n  the whole log: {stack.logs / 'ingest.log'}"
+    )

@@ -1,7 +1,7 @@
 import pytest
 
 from deploy.native.supervision import Status
-from deploy.native.waiting import hopeless
+from deploy.native.waiting import Patience, hopeless
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,12 @@ def test_program_is_given_up_only_when_waiting_cannot_help(
     given_up = hopeless(status, deaths)
 
     assert given_up is verdict
+
+
+def test_waiting_ends_when_the_same_kind_of_reason_lasts_without_a_break() -> None:
+    moments = iter([0.0, 0.0, 19.0, 30.0, 30.0, 49.9, 50.0])
+    patience = Patience(20.0, now=lambda: next(moments))
+
+    ended = [patience.ended_by(reason) for reason in ["away", "away", None, "away", "gone", "away"]]
+
+    assert ended == [False, False, False, False, False, True]
