@@ -5,9 +5,9 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 NATIVE = $(if $(PYTHON),$(PYTHON),$(error Python 3.11 or newer is needed as python3, or name one: make PYTHON=/path/to/python)) -m deploy.native
-TESTS = $(wildcard tests/unit tests/contract tests/integration tests/system)
+TESTS = $(wildcard tests/unit tests/contract tests/integration tests/system tests/chaos)
 
-.PHONY: help up down ps logs restart scale wipe test check requirements
+.PHONY: help up down ps logs restart scale wipe test chaos check requirements
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,10 @@ wipe: ## stop everything and delete its data; YES=1 skips the question
 test: ## run all tests on real services; ARGS='-k candle' goes to pytest
 	@$(NATIVE) setup test
 	@RUN_DIR=.run/test PORT_OFFSET=5000 $(NATIVE) services run .venv/bin/python -m pytest $(TESTS) $(ARGS)
+
+chaos: ## break everything while it runs, and check that nothing is lost; SEEDS=20, SEED=7 or FAULTS=kill,cut:ws/*
+	@$(NATIVE) setup test
+	@.venv/bin/python -m tests.chaos.run $(if $(FAULTS),--faults '$(FAULTS)',$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5))) $(ARGS)
 
 check: ## lint, formatting, types, layers
 	@$(NATIVE) setup test
