@@ -1,7 +1,6 @@
 """What holds for the processes themselves: memory that does not grow, and metrics that tell what happened."""
 
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Final
@@ -20,9 +19,10 @@ GROWTH_BYTES: Final = 8 * MIB
 #: For the slope; every pair of samples is compared.
 _MOST_SAMPLES: Final = 200
 
-#: What makes a process of ours end, and so begin again.
-ENDINGS: Final = ("kill", "term")
+#: Programs that tell of themselves.
 OURS: Final = ("ingest", "bridge-", "workers-", "ws", "rest")
+#: A process that lived so long was asked for its metrics, even if it was frozen for most of the time.
+ASKED_SECONDS: Final = 12.0
 #: Jobs whose rows a worker could not apply, or could not report: their bridge has to repeat them.
 UNFINISHED_JOBS: Final = ("failed", "not_done", "not_reported")
 
@@ -39,20 +39,21 @@ def memory_is_flat(evidence: Evidence) -> list[str]:
     for program, samples in evidence.memory.items():
         if not program.startswith(BOUNDED):
             continue
-        for life in _lives(samples):
+        for life in _lives(samples, SHORTEST_LIFE_SECONDS):
             growth = _growth(life)
             if growth > GROWTH_BYTES:
                 violations.append(f"{program} grew by {growth / MIB:.1f} MiB in the second half of its life")
     return violations
 
 
-def _lives(samples: Samples) -> Iterator[Samples]:
+def _lives(samples: Samples, at_least_seconds: float = 0.0) -> Iterator[Samples]:
+    """The samples of each process of a program that lived so long."""
     life: list[tuple[float, int]] = []
     for at, size in [*samples, (0.0, 0)]:
         if size:
             life.append((at, size))
         elif life:
-            if life[-1][0] - life[0][0] >= SHORTEST_LIFE_SECONDS:
+            if life[-1][0] - life[0][0] >= at_least_seconds:
                 yield life
             life = []
 
@@ -67,8 +68,10 @@ def _growth(life: Samples) -> float:
 def metrics_show_what_happened(evidence: Evidence) -> list[str]:
     """I8: every restart, repeated job, eviction and dead letter that was injected or seen shows in a metric.
 
-    A process tells its own start (``process_start_time_seconds``), so a restart shows as one more start than the
-    first; counters are summed over lives, less what a process counted within its last second.
+    A process tells its own start (``process_start_time_seconds``), so each that lived for `ASKED_SECONDS` shows as one
+    start. A job that its worker did not finish shows as one that its bridge repeated, unless the bridge gave up that
+    partition: it was restarted, Kafka was away, or the store turned out to be an older copy. Counters are summed over
+    lives, less what a process counted within its last moments.
     """
     return [
         *_restarts(evidence),
@@ -91,39 +94,38 @@ def total(evidence: Evidence, program: str, metric: str, **labels: str) -> float
     )
 
 
-def _ended(evidence: Evidence) -> Counter[str]:
-    """How often each program of ours was ended on purpose."""
-    ended: Counter[str] = Counter()
-    for kind, count in evidence.injected.items():
-        what, _, program = kind.partition(":")
-        if what in ENDINGS and program.startswith(OURS):
-            ended[program] += count
-    return ended
+def _was_restarted(evidence: Evidence, prefix: str) -> bool:
+    """Whether a program whose name begins so had more than one life, or came or went during the run."""
+    return any(
+        len(list(_lives(samples))) > 1 or samples[-1][1] == 0
+        for program, samples in evidence.memory.items()
+        if program.startswith(prefix)
+    )
 
 
 def _restarts(evidence: Evidence) -> Iterable[str]:
-    for program, count in _ended(evidence).items():
+    for program, samples in evidence.memory.items():
+        lives = len(list(_lives(samples, ASKED_SECONDS)))
         starts = evidence.metrics.get(f"{program}:process_starts", 0)
-        if starts < 2:
-            yield f"{program} was ended {count} times, and its metrics show {starts:g} starts"
+        if program.startswith(OURS) and starts < lives:
+            yield f"{program} lived {lives} times, and its metrics show {starts:g} starts"
 
 
 def _repeats(evidence: Evidence) -> Iterable[str]:
+    if any("kafka" in kind for kind in evidence.injected) or evidence.restored or evidence.recreated:
+        return
     for queue in ("persist", "fanout"):
         bridge = f"bridge-{queue}"
-        if any(program.startswith(bridge) for program in _ended(evidence)):
-            continue  # what it had sent was forgotten with it
         unfinished = sum(total(evidence, f"workers-{queue}", "jobs_total", result=each) for each in UNFINISHED_JOBS)
-        unfinished += total(evidence, f"workers-{queue}", "jobs_expired_total")
         repeated = total(evidence, bridge, "bridge_redispatched_total")
         repeated += total(evidence, bridge, "bridge_applied_itself_total")
-        if unfinished and not repeated:
+        if unfinished and not repeated and not _was_restarted(evidence, bridge):
             yield f"{unfinished:g} jobs of {queue} were not finished, and {bridge} shows no repeated one"
 
 
 def _evictions(evidence: Evidence) -> Iterable[str]:
     frozen = evidence.injected.get("freeze:clients", 0)
-    if "ws" in _ended(evidence) or not frozen:
+    if not frozen or _was_restarted(evidence, "ws"):
         return
     gone = sum(total(evidence, "ws", "ws_closed_total", reason=each) for each in ("stalled", "silent", "overflow"))
     if gone < frozen:
@@ -133,7 +135,7 @@ def _evictions(evidence: Evidence) -> Iterable[str]:
 def _letters(evidence: Evidence) -> Iterable[str]:
     places = {place for letter in evidence.dead_letters if (place := letter_place(letter))[0]}
     shown = total(evidence, "bridge-persist", "bridge_dead_letters_total")
-    # A bridge that was killed took the last second's count with it.
-    needed = min(len(places), 1) if any(name.startswith("bridge-persist") for name in _ended(evidence)) else len(places)
+    # A bridge that was killed took the count of its last moments with it.
+    needed = min(len(places), 1) if _was_restarted(evidence, "bridge-persist") else len(places)
     if shown < needed:
         yield f"{len(places)} records are among the dead letters, and the bridge shows {shown:g}"

@@ -1,6 +1,7 @@
 """What the simulated exchange sent, read from its own log of frames."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +13,9 @@ from tests.chaos.versions import Values, parse_exact, values_of
 
 #: The dialect in the log to our name of the exchange.
 EXCHANGES: Final = {"blockchain": "sim", "kraken": "simkraken"}
+MINUTE_MS: Final = 60_000
+#: A candle that opens later than this from now is a mistake of the exchange's.
+_FAR_AHEAD_MS: Final = 24 * 60 * MINUTE_MS
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,12 @@ class Sent:
 
 
 def sent(log: Path) -> Iterator[Sent]:
-    """Every candle that was sent, in order; a half-written last line is left out."""
+    """Every candle that was sent, in order; a half-written last line is left out.
+
+    An exchange may also send what cannot be a candle, or one that nobody asked for: that is not counted.
+    """
     told: dict[tuple[str, int], int] = {}
+    asked: set[tuple[str, int, str]] = set()
     with log.open("rb") as lines:
         for line in lines:
             if not line.endswith(b"\n"):
@@ -34,10 +42,23 @@ def sent(log: Path) -> Iterator[Sent]:
             entry = parse_exact(line)
             exchange, frame = EXCHANGES[entry["exchange"]], entry["frame"]
             connection = (exchange, entry["connection"])
-            if isinstance(frame, dict):
-                told[connection] = max(told.get(connection, 0), _time(frame) or 0)
-                for pair, open_time, values in _candles(frame):
+            if not isinstance(frame, dict):
+                continue
+            told[connection] = max(told.get(connection, 0), _time(frame) or 0)
+            if (pair := _acknowledged(frame)) is not None:
+                asked.add((*connection, pair))
+            for pair, open_time, values in _candles(frame):
+                if (*connection, pair) in asked and _is_possible(open_time, values, entry["at"]):
                     yield Sent((exchange, pair, open_time), values, max(open_time, told[connection]))
+
+
+def _acknowledged(frame: dict[str, Any]) -> str | None:
+    """The pair that a frame says is followed from now on."""
+    if frame.get("event") == "subscribed" and frame.get("channel") == "prices":
+        return str(frame["symbol"])
+    if frame.get("method") == "subscribe" and frame.get("success") and "result" in frame:
+        return _pair(frame["result"]["symbol"])
+    return None
 
 
 def _time(frame: dict[str, Any]) -> int | None:
@@ -48,11 +69,22 @@ def _time(frame: dict[str, Any]) -> int | None:
 
 def _candles(frame: dict[str, Any]) -> Iterator[tuple[str, int, Values]]:
     if frame.get("channel") == "prices" and frame.get("event") == "updated":
-        open_time, *values = frame["price"]
-        yield frame["symbol"], open_time, tuple(Decimal(value) for value in values)
+        with suppress(KeyError, ValueError, TypeError, ArithmeticError):
+            open_time, *values = frame["price"]
+            yield frame["symbol"], open_time, tuple(Decimal(value) for value in values)
     if frame.get("channel") == "ohlc":
         for row in frame["data"]:
-            yield row["symbol"].replace("/", "-"), _unix_ms(row["interval_begin"]), values_of(row)
+            yield _pair(row["symbol"]), _unix_ms(row["interval_begin"]), values_of(row)
+
+
+def _is_possible(open_time: int, values: Values, at_ms: int) -> bool:
+    open_, high, low, close, volume = values
+    prices_fit = 0 < low <= min(open_, close) <= max(open_, close) <= high and volume >= 0
+    return prices_fit and open_time % MINUTE_MS == 0 and open_time <= at_ms + _FAR_AHEAD_MS
+
+
+def _pair(symbol: str) -> str:
+    return symbol.replace("/", "-")
 
 
 def _unix_ms(text: str) -> int:

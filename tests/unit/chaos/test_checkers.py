@@ -1,5 +1,6 @@
 """Each checker holds on good evidence and fails on evidence with one planted violation."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -203,6 +204,27 @@ def test_i3_asks_gaps_and_losses_in_the_time_of_the_exchange(
     assert (CHECKERS["I3"](evidence) == []) is covered
 
 
+@pytest.mark.parametrize(
+    ("symbol", "price"),
+    [
+        ("BTC-USD", [minute(2), 2, 1, 4, 3, 5]),
+        ("BTC-USD", [minute(2), -2, 4, 1, 3, 5]),
+        ("BTC-USD", [minute(2) * 2, 2, 4, 1, 3, 5]),
+        ("BTC-USD", [minute(2), "two", None]),
+        ("DOGE-USD", [minute(2), 2, 4, 1, 3, 5]),
+    ],
+)
+def test_i3_counts_no_frame_that_cannot_be_a_candle_or_was_not_asked_for(
+    evidence: Evidence, symbol: str, price: list[object]
+) -> None:
+    garbage = {"seqnum": 99, "event": "updated", "channel": "prices", "symbol": symbol, "price": price}
+    with evidence.sim_log.open("a") as log:
+        entry = {"at": minute(MINUTES), "connection": 1, "exchange": "blockchain", "frame": garbage}
+        log.write(json.dumps(entry) + "\n")
+
+    assert CHECKERS["I3"](evidence) == []
+
+
 @pytest.mark.parametrize(("until", "is_open"), [(minute(3) - 1, True), (minute(3), False)])
 def test_i3_leaves_open_what_came_in_or_after_the_minute_of_the_last_beat(
     evidence: Evidence, until: int, is_open: bool
@@ -326,6 +348,7 @@ def samples(seconds: int, bytes_per_second: float, begin: float = BEGAN_AT) -> l
 @pytest.mark.parametrize("program", ["bridge-persist", "bridge-fanout", "workers-persist-2", "ws"])
 def test_i6_reports_memory_that_grows(evidence: Evidence, program: str) -> None:
     evidence.memory[program] = samples(100, 200_000)
+    evidence.metrics[f"{program}:process_starts"] = 1
 
     assert reports(evidence) == {"I6": 1}
 
@@ -389,3 +412,11 @@ def test_i8_reports_what_no_metric_shows(evidence: Evidence, plant: Plant) -> No
     plant(evidence)
 
     assert reports(evidence) == {"I8": 1}
+
+
+def test_i8_expects_no_more_of_a_bridge_that_was_restarted_than_it_could_count(evidence: Evidence) -> None:
+    hide_repeated_jobs(evidence)
+    evidence.memory["bridge-persist"][60] = (BEGAN_AT + 60, 0)
+    evidence.metrics["bridge-persist:process_starts"] = 2
+
+    assert CHECKERS["I8"](evidence) == []
