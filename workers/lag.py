@@ -45,7 +45,7 @@ def lag(options: argparse.Namespace, settings: Settings, output: Output) -> int:
 
 def _watch(offsets: Offsets, output: Output) -> NoReturn:
     """Show the lag again and again; a Kafka that goes away meanwhile is part of what is watched."""
-    lags = offsets.read()
+    lags: Sequence[Lag] = offsets.read()
     if output.as_json:
         while True:
             _write(lags, output)

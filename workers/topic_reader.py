@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -19,7 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from ingest.kafka import client_config, make_admin
+from ingest.kafka import client_config, committed_offsets, make_admin
 from workers.errors import KafkaUnavailable, TopicMissing
 
 T = TypeVar("T")
@@ -111,14 +110,9 @@ class TopicReader:
 
     def committed(self, group: str, topic: str, partitions: Collection[int]) -> dict[int, int | None]:
         """What a consumer group has committed, per partition; None for nothing."""
-
-        def question() -> list[TopicPartition]:
-            request = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, each) for each in partitions])
-            (future,) = self._admin.list_consumer_group_offsets([request], request_timeout=QUESTION_SECONDS).values()
-            return future.result(QUESTION_SECONDS + 1).topic_partitions or []
-
-        found = {each.partition: each.offset for each in self._ask(question) if not each.error and each.offset >= 0}
-        return {each: found.get(each) for each in partitions}
+        wanted = [TopicPartition(topic, each) for each in partitions]
+        found = self._ask(lambda: committed_offsets(self._brokers, group, wanted, QUESTION_SECONDS))
+        return {each: found.get((topic, each)) for each in partitions}
 
     def _sort(self, messages: Sequence[Message], stops: dict[int, int]) -> tuple[list[Message], list[int]]:
         """Take the records below their stops; remove and return the partitions that are read to theirs."""
