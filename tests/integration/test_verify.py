@@ -242,19 +242,21 @@ def test_a_candle_that_arrives_while_it_waits_is_no_difference(bench: Bench) -> 
     assert time.monotonic() - began_at < 15, "it waited on although everything was there"
 
 
-def test_a_letter_that_arrives_while_it_waits_is_left_out(bench: Bench) -> None:
+@pytest.mark.parametrize("poison", [[], [b"poison"]])
+def test_a_letter_that_arrives_while_it_waits_is_left_out(bench: Bench, poison: list[bytes]) -> None:
     stored, refused, lost = version(0, 0), version(0, 5), version(1, 0)
     lost_too = version(1, 5)
-    bench.produce(stored, refused, lost, lost_too, b"poison")
+    bench.produce(stored, refused, lost, lost_too, *poison)
     bench.store.write([stored])
 
     def write_letters() -> None:
         bench.dead_letter(1, encode_candle(refused))
         bench.dead_letter(3, encode_candle(lost_too))
-        bench.dead_letter(4, b"poison")
+        for value in poison:
+            bench.dead_letter(4, value)
 
     with later(0.5, write_letters):
-        findings = bench.compare(wait_seconds=4.0)
+        findings = bench.compare(wait_seconds=3.0)
 
     assert [(each.kind, each.offset, each.expected) for each in findings.differences] == [(Kind.MISSING, 2, lost)]
     assert findings.counts == {Kind.MISSING: 1}
