@@ -21,6 +21,7 @@ from ingest.log import configure_logging
 from ingest.settings import Settings
 from ingest.simulator.faults import Faults
 from ingest.simulator.server import Simulator
+from tests.chaos.simulated import POISON
 
 
 class ShiftedClock:
@@ -73,18 +74,18 @@ def send_garbage(faults: Faults) -> None:
     faults.duplicate += 2
     now = int(time.time() * 1000) // 60_000 * 60_000
     good: list[object] = [now, *map(Decimal, ("2", "4", "1", "3", "5"))]
-    faults.injected.extend(
-        [
-            {"event": "sang", "channel": "prices", "symbol": "BTC-USD"},
-            {"event": "updated", "channel": "weather", "symbol": "BTC-USD", "price": good},
-            {"event": "updated", "channel": "prices", "symbol": "DOGE-USD", "price": good},
-            {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now, 2, 1, 4, 3, 5]},
-            {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now, -2, 4, 1, 3, 5]},
-            {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now * 2, *good[1:]]},
-            {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now, "two", None]},
-            {"event": "updated", "channel": "prices"},
-        ]
-    )
+    impossible: list[dict[str, object]] = [
+        {"event": "sang", "channel": "prices", "symbol": "BTC-USD"},
+        {"event": "updated", "channel": "weather", "symbol": "BTC-USD", "price": good},
+        {"event": "updated", "channel": "prices", "symbol": "DOGE-USD", "price": good},
+        {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now, 2, 1, 4, 3, 5]},
+        {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now, -2, 4, 1, 3, 5]},
+        {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now * 2, *good[1:]]},
+        {"event": "updated", "channel": "prices", "symbol": "BTC-USD", "price": [now, "two", None]},
+        {"event": "updated", "channel": "prices"},
+    ]
+    # So that whoever reads the log of frames knows that nobody has to believe these.
+    faults.injected.extend({**frame, POISON: True} for frame in impossible)
 
 
 def leave_out(faults: Faults) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Final
 from tests.chaos.evidence import CandleKey
 from tests.chaos.versions import Values, parse_exact, values_of
 
+#: A field of the frames that `tests.chaos.launch` sends as poison.
+POISON: Final = "poison"
 #: The dialect in the log to our name of the exchange.
 EXCHANGES: Final = {"blockchain": "sim", "kraken": "simkraken"}
 MINUTE_MS: Final = 60_000
