@@ -32,15 +32,15 @@ class Taps:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._began_at = time.time()
-        self._kafka = KafkaTap(cluster.kafka_brokers)
-        self._commits = CommitSampler(cluster.kafka_brokers, cluster.mongo_uri, self._kafka)
+        self.kafka = KafkaTap(cluster.kafka_brokers)
+        self._commits = CommitSampler(cluster.kafka_brokers, cluster.mongo_uri, self.kafka)
         self.clients = Clients(cluster.ws_url, PAIRS)
         self._live = LiveTap(cluster.redis_url)
         self._pager = Pager(cluster.rest_url, PAIRS)
         self._memory = MemorySampler(cluster.pids)
         self._metrics = MetricsScraper(lambda: cluster.health_ports)
         self._taps: list[Tap] = [
-            self._kafka, self._commits, self.clients, self._live, self._pager, self._memory, self._metrics,
+            self.kafka, self._commits, self.clients, self._live, self._pager, self._memory, self._metrics,
         ]  # fmt: skip
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Taps:
         """
         self.clients.wait_quiet(_QUIET_SECONDS, _MOST_QUIET_SECONDS)
         ended_at = time.time()
-        if not self._kafka.wait_read_all(TOPICS, _REST_SECONDS):
+        if not self.kafka.wait_read_all(TOPICS, _REST_SECONDS):
             raise RuntimeError(f"the end of every topic could not be read within {_REST_SECONDS:g} s")
         for tap in reversed(self._taps):
             tap.stop()
@@ -68,9 +68,9 @@ class Taps:
         finally:
             store.close()
         return Evidence(
-            acknowledged=self._kafka.records(CANDLES),
-            events=[parse_exact(record.value) for record in self._kafka.records(FEEDS)],
-            dead_letters=self._kafka.records(DEAD_LETTERS),
+            acknowledged=self.kafka.records(CANDLES),
+            events=[parse_exact(record.value) for record in self.kafka.records(FEEDS)],
+            dead_letters=self.kafka.records(DEAD_LETTERS),
             stored=stored,
             documents=documents,
             commits=self._commits.samples,

@@ -37,12 +37,10 @@ class Clients(Tap):
         asyncio.run(self._follow_all())
 
     def wait_quiet(self, seconds: float, at_most: float) -> None:
-        """Wait until no client has got anything for so long, but not for ever."""
-        deadline = time.monotonic() + at_most
-        while time.monotonic() < deadline:
-            last = max((log.frames[-1][0] for log in self.logs if log.frames), default=0.0)
-            if time.time() - last >= seconds:
-                return
+        """Wait until no client has got anything for so long from now on, but not for ever."""
+        began = last = time.time()
+        while time.time() - began < at_most and time.time() - last < seconds:
+            last = max([began, *(log.frames[-1][0] for log in self.logs if log.frames)])
             time.sleep(0.05)
 
     async def _follow_all(self) -> None:

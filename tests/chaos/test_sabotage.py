@@ -1,0 +1,217 @@
+"""The harness is itself tested: with one safeguard taken out, the checker that is responsible has to notice.
+
+Each plan is run twice, with the sabotaged program and with the real one. It is made so that the first cannot pass by
+luck: what has to be overtaken, lost or missed is, whatever the timing.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import pytest
+import redis
+from confluent_kafka import Producer
+
+from deploy.native.stack import ROOT
+from ingest.kafka import client_config
+from ingest.topics import CANDLES
+from tests.chaos.checkers import CHECKERS
+from tests.chaos.cluster import Cluster, Clusters
+from tests.chaos.evidence import Evidence
+from tests.chaos.keeper import wait_for
+from tests.chaos.sabotage import COMMANDS
+from tests.chaos.taps import Taps, start_taps
+from tests.chaos.versions import Version, parse_version
+from workers.broker import NAMESPACE
+from workers.live import QUIET_AFTER_MS
+
+PORT_OFFSET = 4500
+PERSIST_WORKERS = ("workers-persist-1", "workers-persist-2")
+FANOUT_WORKERS = ("workers-fanout-1",)
+FLOW_SECONDS = 40.0
+#: Some minutes of every pair.
+FLOWING_RECORDS = 300
+REST_SECONDS = 40.0
+#: A program without its safeguard may never come to rest.
+SABOTAGED_REST_SECONDS = 8.0
+
+
+@pytest.fixture(scope="module")
+def clusters() -> Iterator[Clusters]:
+    """Starts one system after the other."""
+    clusters = Clusters(ROOT / ".run" / "sabotage", PORT_OFFSET)
+    with clusters.prepared():
+        yield clusters
+
+
+# -- plans ------------------------------------------------------------------------------------------------------------
+
+
+def send_old_versions_again(cluster: Cluster, taps: Taps) -> None:
+    """Kafka gets the first version of every candle once more, as after a producer's repeated attempt."""
+    silence(cluster)
+    # Else a bridge could leave the old version out for a newer one in the same batch.
+    rest(cluster, REST_SECONDS)
+    send_again(cluster, oldest_versions(taps).values())
+
+
+def freeze_the_workers(cluster: Cluster, taps: Taps) -> None:
+    """Jobs are in the queue for longer than it takes to commit, and nobody works on them."""
+    freeze(cluster, PERSIST_WORKERS)
+    time.sleep(4.0)  # how long they are frozen; commits are made each second
+    thaw(cluster, PERSIST_WORKERS)
+    silence(cluster)
+
+
+def lose_jobs(cluster: Cluster, taps: Taps) -> None:
+    """Redis is emptied while jobs wait in it, the newest candles among them, which nothing newer will replace."""
+    freeze(cluster, PERSIST_WORKERS)
+    with redis.Redis.from_url(cluster.redis_url) as client:
+
+        def waiting() -> int:
+            return int(client.llen(f"{NAMESPACE}:persist"))
+
+        wait_for("jobs wait", lambda: waiting() >= 4, 10.0)
+        silence(cluster)
+        wait_still(waiting)
+        client.flushall()
+    thaw(cluster, PERSIST_WORKERS)
+
+
+def send_old_versions_again_and_restart_the_server(cluster: Cluster, taps: Taps) -> None:
+    """Clients are shown by a new server what the live side holds after a repeated attempt."""
+    silence(cluster)
+    rest(cluster, REST_SECONDS)
+    oldest = oldest_versions(taps)
+    newest = {key[:2]: key for key in sorted(oldest)}
+    send_again(cluster, [oldest[key] for key in newest.values()])
+    rest(cluster, REST_SECONDS)
+    killed_at = time.time()
+    cluster.keeper.signal("ws", SIGKILL)
+    wait_for(
+        "every client is told again",
+        lambda: all(log.frames[-1][0] > log.connected[-1][0] > killed_at for log in taps.clients.logs),
+        20.0,
+    )
+
+
+def fall_silent_with_candles_under_way(cluster: Cluster, taps: Taps) -> None:
+    """The last candles reach the live side when they are too old to be announced."""
+    freeze(cluster, FANOUT_WORKERS)
+    time.sleep(1.0)  # how many candles are under way
+    silence(cluster)
+    time.sleep(QUIET_AFTER_MS / 1000 + 0.5)  # how old the newest of them is to be
+    thaw(cluster, FANOUT_WORKERS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A safeguard to take out, what then happens, and who has to notice."""
+
+    sabotage: str
+    plan: Callable[[Cluster, Taps], None]
+    checker: str
+
+
+CASES = (
+    Case("unguarded_store", send_old_versions_again, "I1"),
+    Case("commit_at_enqueue", freeze_the_workers, "I2"),
+    Case("no_lease", lose_jobs, "I1"),
+    Case("unguarded_live", send_old_versions_again_and_restart_the_server, "I4"),
+    Case("relay_without_check", fall_silent_with_candles_under_way, "I4"),
+)
+
+
+# -- tests ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.sabotage)
+def test_a_missing_safeguard_is_noticed(clusters: Clusters, case: Case) -> None:
+    evidence = run(clusters, case, sabotaged=True)
+
+    assert CHECKERS[case.checker](evidence)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.plan.__name__)
+def test_with_its_safeguard_the_same_run_violates_nothing(clusters: Clusters, case: Case) -> None:
+    evidence = run(clusters, case, sabotaged=False)
+
+    assert {name: found for name, checker in CHECKERS.items() if (found := checker(evidence))} == {}
+
+
+def test_every_sabotage_has_its_case() -> None:
+    assert [case.sabotage for case in CASES] == list(COMMANDS)
+
+
+# -- steps ------------------------------------------------------------------------------------------------------------
+
+
+def run(clusters: Clusters, case: Case, *, sabotaged: bool) -> Evidence:
+    """Run a plan on a fresh system, with the sabotaged programs or with the real ones."""
+    with clusters.start(COMMANDS[case.sabotage] if sabotaged else {}) as cluster:
+        taps = start_taps(cluster)
+        wait_for("every client is told", lambda: all(log.frames for log in taps.clients.logs), FLOW_SECONDS)
+        wait_for("candles flow", lambda: len(taps.kafka.records(CANDLES)) >= FLOWING_RECORDS, FLOW_SECONDS)
+        case.plan(cluster, taps)
+        try:
+            rest(cluster, SABOTAGED_REST_SECONDS if sabotaged else REST_SECONDS)
+        except TimeoutError:
+            if not sabotaged:
+                raise
+        return taps.stop()
+
+
+def rest(cluster: Cluster, seconds: float) -> None:
+    """Wait until everything accepted was committed by both bridges.
+
+    Raises:
+        TimeoutError: If that takes longer.
+    """
+    cluster.progress.wait_caught_up("everything accepted took effect", seconds=seconds, quiet=2)
+
+
+def wait_still(count: Callable[[], int], seconds: float = 1.0) -> None:
+    """Wait until a number has not changed for so long."""
+    seen, since = count(), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.05)
+        if (now := count()) != seen:
+            seen, since = now, time.monotonic()
+
+
+def silence(cluster: Cluster) -> None:
+    """Let the exchange send nothing any more."""
+    cluster.keeper.hold_down("simulate")
+
+
+def freeze(cluster: Cluster, programs: tuple[str, ...]) -> None:
+    """SIGSTOP."""
+    for program in programs:
+        cluster.keeper.signal(program, SIGSTOP)
+
+
+def thaw(cluster: Cluster, programs: tuple[str, ...]) -> None:
+    """SIGCONT."""
+    for program in programs:
+        cluster.keeper.signal(program, SIGCONT)
+
+
+def oldest_versions(taps: Taps) -> dict[tuple[str, str, int], Version]:
+    """The first version of each candle that has more than one."""
+    oldest: dict[tuple[str, str, int], Version] = {}
+    newest: dict[tuple[str, str, int], Version] = {}
+    for record in taps.kafka.records(CANDLES):
+        version = parse_version(record)
+        assert version is not None
+        oldest.setdefault(version.key, version)
+        newest[version.key] = version
+    return {key: version for key, version in oldest.items() if newest[key].values != version.values}
+
+
+def send_again(cluster: Cluster, versions: Iterable[Version]) -> None:
+    """Write the same records once more."""
+    producer = Producer(client_config(cluster.kafka_brokers))
+    for version in versions:
+        producer.produce(CANDLES, version.record.value, version.record.key)
+    assert producer.flush(10.0) == 0
