@@ -5,7 +5,7 @@
     --faults kill,cut:ws/* these faults one after the other (names, kinds, patterns), without a seed
     --only stop,poison     seeds draw from these alone
 
-Exit status: 0 if every promise held, 1 if one was violated, 2 if the command is wrong or the system did not come up.
+Exit status: 0 if every promise held, 1 if one was violated, 2 if the command is wrong or the services cannot be had.
 Results are appended to ``RUN_DIR/results.jsonl``; logs and evidence of runs that failed are in ``RUN_DIR/failed``.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with clusters.prepared():
             for label, planned, seconds in runs:
                 results.append(_run(clusters, label, planned, seconds, run_dir))
-    except (StackError, TimeoutError, RuntimeError, ValueError) as error:
+    except (StackError, ValueError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return EXIT_UNABLE
     except KeyboardInterrupt:
@@ -77,12 +78,16 @@ def _runs(options: argparse.Namespace) -> Iterator[tuple[str, list[Planned], flo
 
 
 def _run(clusters: Clusters, label: str, planned: list[Planned], seconds: float, run_dir: Path) -> Result:
-    result = run_once(
-        clusters, label, planned, seconds, one_by_one=not label.startswith("seed"), keep=run_dir / "failed" / label
-    )
+    failed = run_dir / "failed" / label
+    try:
+        result = run_once(clusters, label, planned, seconds, one_by_one=not label.startswith("seed"), keep=failed)
+    except (TimeoutError, RuntimeError, OSError) as error:
+        # A system that does not come up, or a tap that went wrong: other seeds may still tell something.
+        result = Result(label, planned, violations={"harness": [f"{type(error).__name__}: {error}"]})
+        shutil.copytree(clusters.stack.logs, failed / "logs", dirs_exist_ok=True)
     print(line(result), flush=True)
     if not result.holds:
-        print(f"    the plan was {to_json(planned)}", flush=True)
+        print(f"    the plan was {to_json(planned)}; logs and evidence are in {failed}", flush=True)
     with (run_dir / "results.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"at": int(time.time()), **asdict(result)}) + "\n")
     return result

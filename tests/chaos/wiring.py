@@ -40,8 +40,8 @@ LINKS = tuple(f"{client}/{service}" for client, services in CLIENTS.items() for 
 #: Programs of a cluster: two workers for the store, so that one may die; the rest once.
 LEFT_OUT = frozenset({"workers-fanout-2"})
 
-_FIRST_LINK_PORT = 20_000
-_FIRST_LISTENER_PORT = 22_000
+#: Links first, then Kafka's listeners, in one block: clusters whose offsets differ by more than it share no port.
+_FIRST_PORT = 20_000
 #: Ports from here on belong to connections.
 _PORT_LIMIT = 32_768
 
@@ -76,15 +76,15 @@ class Wiring:
         """
         self._stack = stack
         ports = stack.ports
-        if _FIRST_LISTENER_PORT + ports.offset + len(LINKS) > _PORT_LIMIT:
+        first = _FIRST_PORT + ports.offset
+        if max(first + 2 * len(LINKS), ports.of("ferretdb")) > _PORT_LIMIT:
             raise ValueError(f"PORT_OFFSET={ports.offset}: leads beyond port {_PORT_LIMIT}")
         services = {"simulate": "simulate", "redis": "redis", "mongo": "ferretdb", "postgres": "postgres"}
         self.wires = []
         for number, name in enumerate(LINKS):
             service = name.partition("/")[2]
-            listener = _FIRST_LISTENER_PORT + ports.offset + number
-            target = listener if service == "kafka" else ports.of(services[service])
-            self.wires.append(Wire(name, _FIRST_LINK_PORT + ports.offset + number, target))
+            target = first + len(LINKS) + number if service == "kafka" else ports.of(services[service])
+            self.wires.append(Wire(name, first + number, target))
         self._recipe = stack.run_dir / "kafka-recipe"
 
     def ports(self) -> Iterator[int]:
