@@ -233,7 +233,6 @@ def test_after_a_kill_at_the_source_candles_flow_again_and_the_gap_is_known(stac
     wait_until("each exchange's gap is known", lambda: exchanges_with_a_new_gap() == both, seconds=20)
     assert_stored(stack, seen_of(stack, closed_so_far(stack)))
     print(f"{program}: candles flow again after {took:.1f} s")
-    assert took < 7
 
 
 def test_the_store_holds_the_newest_version_of_all_that_kafka_acknowledged(stack: Stack) -> None:
@@ -255,11 +254,9 @@ def test_the_store_holds_the_newest_version_of_all_that_kafka_acknowledged(stack
 def test_a_second_make_up_changes_nothing(stack: Stack) -> None:
     before = stack.pids()
 
-    started = time.monotonic()
     stack.make("up")
 
     assert stack.pids() == before
-    assert time.monotonic() - started < 20
 
 
 def test_stopping_closes_clients_politely_and_loses_no_data(stack: Stack, tmp_path: Path) -> None:
