@@ -18,8 +18,8 @@ DEFAULT_EXCHANGE: Final = "sim"
 LIVE_WINDOW: Final = 60
 #: So many minutes of a series must have been heard without a hole before the order of one is taken for known.
 _HEARD_MINUTES: Final = 2
-#: So many minutes that nobody could judge are no proof.
-_TOO_MANY_UNJUDGED: Final = 20
+#: So many minutes of which none could be judged, over all clients and pairs, are no proof.
+_TOO_MANY_UNJUDGED: Final = 200
 
 
 @dataclass(frozen=True)
@@ -178,13 +178,12 @@ class _Order:
         ``told_next_at``: when that client was told something newer.
         """
         for run in self._runs.get(final.key[:2], []):
-            times = [message.key[2] for message in run]
-            if times[0] > final.key[2] - _HEARD_MINUTES * MINUTE_MS or times[-1] <= final.key[2]:
+            if max(message.key for message in run) <= final.key:
                 continue
-            until_successor = itertools.takewhile(lambda message: message.key <= final.key, run)
-            if any(message.key == final.key and message.values == final.values for message in until_successor):
-                newest = max(
-                    message.key[2] for message in run if message.at <= told_next_at or message.key == final.key
-                )
-                return newest - final.key[2] < LIVE_WINDOW * MINUTE_MS
+            if run[0].key[2] <= final.key[2] - _HEARD_MINUTES * MINUTE_MS:
+                until_successor = itertools.takewhile(lambda message: message.key <= final.key, run)
+                told = any(message.key == final.key and message.values == final.values for message in until_successor)
+                newest = max(message.key for message in run if message.at <= told_next_at or message.key == final.key)
+                return told and newest[2] - final.key[2] < LIVE_WINDOW * MINUTE_MS
+            return False  # a successor was heard, and what came before it was not
         return False

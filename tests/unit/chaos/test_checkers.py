@@ -315,6 +315,14 @@ def test_i5_forgives_values_that_were_overtaken_by_their_successor(evidence: Evi
     assert CHECKERS["I5"](evidence) == []
 
 
+def test_i5_forgives_values_whose_successor_was_heard_before_messages_were_missed(evidence: Evidence) -> None:
+    del evidence.clients[0].frames[LAST_OF_2]
+    successor = replace(evidence.published[12], number=-2)
+    evidence.published.insert(0, successor)
+
+    assert CHECKERS["I5"](evidence) == []
+
+
 def test_i5_asks_nothing_where_our_own_subscriber_missed_messages(evidence: Evidence) -> None:
     del evidence.clients[0].frames[LAST_OF_2]
     del evidence.published[9]
@@ -333,7 +341,7 @@ def test_i5_forgives_what_fell_out_of_the_live_window(evidence: Evidence) -> Non
 
 def test_i5_reports_that_nothing_could_be_judged(evidence: Evidence) -> None:
     evidence.published.clear()
-    evidence.clients = [replace(evidence.clients[0], name=f"steady {number}") for number in range(10)]
+    evidence.clients = [replace(evidence.clients[0], name=f"steady {number}") for number in range(100)]
 
     assert reports(evidence) == {"I5": 1}
 
