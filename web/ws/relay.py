@@ -7,7 +7,8 @@ again whenever the numbers of the messages jump, and once a second its counters 
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -194,10 +195,11 @@ class Relay:
         leave = [candles_channel(series) for series in self._to_leave if series not in self._served]
         self._to_listen.clear()
         self._to_leave.clear()
-        if listen:
-            await self._pubsub.subscribe(*listen)
-        if leave:
-            await self._pubsub.unsubscribe(*leave)
+        with _ends_while_written_to():
+            if listen:
+                await self._pubsub.subscribe(*listen)
+            if leave:
+                await self._pubsub.unsubscribe(*leave)
 
     async def _load_some(self) -> None:
         some = {series: self._to_load.pop(series) for series in list(self._to_load)[:_PIPELINE]}
@@ -245,7 +247,8 @@ class Relay:
                     self._request_load(series, "not loaded")
             try:
                 if self._pubsub is not None:
-                    await self._pubsub.ping()
+                    with _ends_while_written_to():
+                        await self._pubsub.ping()
                 await self._check(list(self._served))
                 if self._pubsub is not None:
                     self._redis_is_there()
@@ -296,6 +299,18 @@ class Relay:
         metrics.relay_connected.set(1)
         self._backoff.reset()
         self._outage.answered()
+
+
+@contextmanager
+def _ends_while_written_to() -> Iterator[None]:
+    """Call a connection lost that its reader lets go of while somebody else is about to write.
+
+    redis-py then finds no writer where it looked for one a moment before, and says so with an AttributeError.
+    """
+    try:
+        yield
+    except AttributeError as error:
+        raise redis.ConnectionError("the connection ended while it was written to") from error
 
 
 def _parse_counters(reply: list[bytes | None]) -> Cursor | None:
