@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGQUIT, SIGSTOP
+from signal import SIGCONT, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM
 
 import psutil
 
@@ -37,6 +37,8 @@ class Life:
     started_at: float
     ended_at: float
     status: int
+    #: Whether the harness ended it.
+    expected: bool
 
 
 @dataclass
@@ -63,6 +65,8 @@ class Keeper:
 
     def __post_init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
+        #: Processes that the harness ends; none of their ids comes again within a run.
+        self._doomed: set[int] = set()
         self._lock = threading.Lock()  # `_kept` and what is in it; not held while waiting
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -111,6 +115,8 @@ class Keeper:
         pid = self.pid(name)
         if pid is None:
             return
+        if number in (SIGKILL, SIGTERM, SIGINT, SIGQUIT):
+            self._doomed.add(pid)
         if number in (SIGKILL, SIGSTOP, SIGCONT):
             _signal_tree(pid, number)
         elif self.program(name).stop_as_group:
@@ -177,7 +183,8 @@ class Keeper:
         now = time.time()
         if kept.process is not None and kept.process.poll() is not None:
             name, status = kept.program.name, kept.process.returncode
-            self.lives.append(Life(name, kept.process.pid, kept.started_at, now, status))
+            pid = kept.process.pid
+            self.lives.append(Life(name, pid, kept.started_at, now, status, pid in self._doomed))
             logger.info("%s ended with status %s", name, status)
             kept.process, kept.start_at = None, now + RESTART_SECONDS
             if kept.wanted:

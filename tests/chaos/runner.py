@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
 
+from deploy.native.programs import Turn, turn_of
 from tests.chaos.checkers import CHECKERS
 from tests.chaos.cluster import Cluster, Clusters
 from tests.chaos.evidence import Evidence
@@ -62,7 +63,7 @@ class Result:
     plan: Sequence[Planned]
     happened: list[Happened] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
-    #: Checker, or ``bounds``, to what it found.
+    #: Checker, or ``rest``, ``bounds``, ``deaths``, to what it found.
     violations: dict[str, list[str]] = field(default_factory=dict)
     rest_seconds: float | None = None
     records: int = 0
@@ -193,8 +194,17 @@ def _judge(cluster: Cluster, evidence: Evidence, result: Result) -> None:
         took = happened.recovered_seconds
         if bound is not None and not happened.disturbed and (took is None or took > bound):
             bounds.append(f"{happened.fault}: not recovered after {bound:g} s (took {took})")
-    found = {"bounds": bounds} | {name: check(evidence) for name, check in CHECKERS.items()}
+    found = {"bounds": bounds, "deaths": _deaths(cluster)} | {name: check(evidence) for name, check in CHECKERS.items()}
     result.violations |= {name: each for name, each in found.items() if each}
+
+
+def _deaths(cluster: Cluster) -> list[str]:
+    """Programs of ours that ended although nobody ended them; what they use may fail, they may not."""
+    return [
+        f"{life.program} ended by itself with status {life.status} after {life.ended_at - life.started_at:.1f} s"
+        for life in cluster.keeper.lives
+        if not life.expected and turn_of(life.program) is Turn.OURS
+    ]
 
 
 def _measure(cluster: Cluster, result: Result) -> None:
@@ -211,6 +221,7 @@ def _keep(cluster: Cluster, evidence: Evidence, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copytree(cluster.stack.logs, folder / "logs")
-    shutil.copy(cluster.sim_log, folder)
+    shutil.copy(cluster.sim_log, folder / "sim.log")
+    evidence = replace(evidence, sim_log=folder / "sim.log")
     with (folder / "evidence.pickle").open("wb") as file:
         pickle.dump(evidence, file)
