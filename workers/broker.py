@@ -29,6 +29,8 @@ NAMESPACE: Final = "crypto-streams"
 HEARTBEAT_TIMEOUT_MS: Final = 15_000
 #: Out of a million commands, how many look for dead workers: about once a minute with one idle worker.
 MAINTENANCE_CHANCE: Final = 20_000
+#: How often a child asks again for a health port that another one has.
+HEALTH_RETRY_SECONDS: Final = 1.0
 #: How long messages that failed for good are kept.
 DEAD_MESSAGE_TTL_MS: Final = 24 * 60 * 60 * 1000
 
@@ -109,11 +111,25 @@ class WorkerProcess(Middleware):
         port = self._settings.health_port or DEFAULT_HEALTH_PORTS.get(min(queues))
         if port is None:
             return
-        try:
-            serve_health(self._settings.health_host, port, self._progress, REGISTRY)
-        except OSError as error:
-            # Children of one program share the port's number; the first one has it.
-            logger.info("no health port of its own", extra={"port": port, "reason": str(error)})
+        threading.Thread(target=self._serve_health, args=(port,), name="health port", daemon=True).start()
+
+    def _serve_health(self, port: int) -> None:
+        """Serve health as soon as the port is free.
+
+        Children of one program share the port's number, and the first one has it. Those of a program that was killed
+        keep it for a second, until they notice.
+        """
+        said = False
+        while True:
+            try:
+                serve_health(self._settings.health_host, port, self._progress, REGISTRY)
+            except OSError as error:
+                if not said:
+                    said = True
+                    logger.info("health port is taken, waiting for it", extra={"port": port, "reason": str(error)})
+                time.sleep(HEALTH_RETRY_SECONDS)
+            else:
+                return
 
 
 def _is_no_repetition(record: logging.LogRecord) -> bool:

@@ -138,6 +138,26 @@ def test_a_worker_ends_when_its_parent_was_killed(start: Callable[..., subproces
     assert (len(gone), alive) == (1, [])
 
 
+def test_a_worker_takes_over_the_health_port_of_one_that_was_killed(
+    start: Callable[..., subprocess.Popen[bytes]], environment: dict[str, str]
+) -> None:
+    first = start(*workers_command("persist"))
+    second = start(*workers_command("persist"))
+
+    wait_until(lambda: psutil.Process(second.pid).children(), "the second program's worker")
+    (child,) = psutil.Process(second.pid).children()
+
+    first.kill()
+    first.wait()
+
+    wait_until(lambda: _listens(child, int(environment["HEALTH_PORT"])), "the second takes the port")
+    wait_until(lambda: lives(environment), "/livez of the second")
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in process.net_connections("tcp"))
+
+
 def test_a_killed_worker_loses_no_candle(
     start: Callable[..., subprocess.Popen[bytes]],
     environment: dict[str, str],
