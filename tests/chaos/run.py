@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="    %(message)s")
     logging.getLogger("tests.chaos").setLevel(logging.INFO if options.verbose else logging.WARNING)
+    # A broker that is away is what we are here for.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     run_dir = (ROOT / os.environ.get("RUN_DIR", DEFAULT_RUN_DIR)).resolve()
     clusters = Clusters(run_dir, int(os.environ.get("PORT_OFFSET", DEFAULT_PORT_OFFSET)))
