@@ -35,11 +35,13 @@ from workers.policies import Policy
 from workers.sender import JobSender
 from workers.starts import StartFinder
 from workers.store import CandleStore
-from workers.watermark import LEASE_SECONDS, MAX_LAPSES, Batch, Leases, Letter
+from workers.watermark import MAX_LAPSES, Batch, Leases, Letter
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.05
+#: How long while records of a partition wait for the batch before them: a completion does not wake the poll.
+HELD_UP_SECONDS: Final = 0.001
 MAX_POLLED: Final = 500
 COMMIT_SECONDS: Final = 1.0
 #: How often leases, unsent batches and unfinished starts are looked at.
@@ -60,11 +62,11 @@ class Bridge:
         store: CandleStore | None = None,
         group: str | None = None,
         dead_letter_topic: str = DEAD_LETTERS,
-        lease_seconds: float = LEASE_SECONDS,
+        lease_seconds: float | None = None,
         progress: Progress | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """``store`` holds the watermarks, for policies that keep them there."""
+        """``store`` holds the watermarks, for policies that keep them there; ``lease_seconds`` None: the policy's."""
         self._policy, self._progress = policy, progress or Progress()
         self._clock = clock or SystemClock()
         self._store = store if policy.watermark_in_store else None
@@ -77,7 +79,7 @@ class Bridge:
         self._results: SimpleQueue[Completion | Applied] = SimpleQueue()
         self._reader = CompletionReader(broker.client, self._results.put)
         self._applier = Applier(self._results)
-        self._leases = Leases(lease_seconds)
+        self._leases = Leases(lease_seconds or policy.lease_seconds)
         self._backpressure = Backpressure()
         starts = StartFinder(kafka_brokers, policy, group, self._store, self._clock)
         self._assigned = Assigned(policy, self._consumer, starts, self._background, self._backpressure, self._reader)
@@ -114,8 +116,8 @@ class Bridge:
         if self._applier.fatal is not None:
             raise self._applier.fatal
         self._read()
-        self._send_due()
         self._take_results()
+        self._send_due()
         self._push_back()
         now = self._clock.monotonic()
         if now >= self._upkeep_due_at:
@@ -130,7 +132,9 @@ class Bridge:
             self._report()
 
     def _read(self) -> None:
-        message = self._consumer.poll(POLL_SECONDS)
+        # What waits for a completion must not wait for a record as well.
+        held_up = any(each.collector.began_at is not None for each in self._assigned if self._must_wait(each))
+        message = self._consumer.poll(HELD_UP_SECONDS if held_up else POLL_SECONDS)
         if message is None:
             return
         # Taken in before the next call: that may run a rebalance, after which this record would be out of place.
@@ -162,8 +166,12 @@ class Bridge:
         now = self._clock.monotonic()
         for assignment in self._assigned:
             began_at = assignment.collector.began_at
-            if began_at is not None and now - began_at >= wait_seconds:
+            if began_at is not None and now - began_at >= wait_seconds and not self._must_wait(assignment):
                 self._send_collected(assignment)
+
+    def _must_wait(self, assignment: Assignment) -> bool:
+        """Whether order forbids sending more of this partition now; records gather meanwhile."""
+        return self._policy.in_order and any(assignment.unfinished())
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -173,13 +181,18 @@ class Bridge:
             self._send(assignment, batch)
 
     def _send(self, assignment: Assignment, batch: Batch) -> None:
+        must_wait = self._must_wait(assignment)
         assignment.batches.add(batch)
         self._backpressure.added()
         conflated = batch.records - len(batch.rows) - len(batch.letters)
         metrics.BRIDGE_CONFLATED.labels(self._policy.name).inc(conflated)
         if not batch.rows:
             self._applied(assignment, batch, [])
-        elif self._leases.queue_dead:
+        elif not must_wait:
+            self._dispatch(assignment, batch)
+
+    def _dispatch(self, assignment: Assignment, batch: Batch) -> None:
+        if self._leases.queue_dead:
             self._apply_itself(assignment, batch)
             if self._leases.probe_is_due(self._clock.monotonic()):
                 self._sender.send(assignment, batch)
@@ -203,7 +216,7 @@ class Bridge:
         for batch, assignment in waiting.items():
             if batch.applied:
                 self._finish(assignment, batch)
-            elif not batch.enqueued and batch.lapses < MAX_LAPSES:
+            elif batch.was_dispatched and not batch.enqueued and batch.lapses < MAX_LAPSES:
                 batch.enqueued = self._sender.send(assignment, batch)
 
     # -- results ------------------------------------------------------------------------------------------------------
@@ -251,6 +264,10 @@ class Bridge:
             batch.letters = []
         assignment.batches.mark_done(batch)
         self._backpressure.removed()
+        if self._policy.in_order:
+            oldest = next(assignment.unfinished(), None)
+            if oldest is not None and not oldest.was_dispatched:
+                self._dispatch(assignment, oldest)
 
     # -- backpressure -------------------------------------------------------------------------------------------------
 
@@ -289,7 +306,7 @@ class Bridge:
         logger.warning("lost, what was under way will be repeated", extra={"partitions": names(lost)})
 
     def _drain(self, assignments: Sequence[Assignment]) -> None:
-        """Wait a moment for completions of what is under way; nothing new is sent meanwhile."""
+        """Wait a moment for completions of what is under way; nothing more is read meanwhile."""
         deadline = self._clock.monotonic() + DRAIN_SECONDS
         pause = threading.Event()
         while any(any(each.unfinished()) for each in assignments) and self._clock.monotonic() < deadline:

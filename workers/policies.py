@@ -37,6 +37,10 @@ class Policy:
     sources: Mapping[str, Source]
     #: How long a batch may wait for more rows (seconds).
     batch_seconds: float
+    #: How long a batch may take, and how long the workers may be silent, before it is sent again (seconds).
+    lease_seconds: float
+    #: Whether a partition's next batch waits until the one before it took effect.
+    in_order: bool
     #: Where to start without a commit: so long ago (milliseconds), None for the earliest record.
     start_ago_ms: int | None
     #: Whether the watermark is also kept in the store, beside the rows that it speaks of.
@@ -55,6 +59,8 @@ PERSIST = Policy(
         CANDLES: Source(candle_version, persist.persist_candles, lambda rows: store_candles(get_store(), rows)),
     },
     batch_seconds=0.2,
+    lease_seconds=5.0,
+    in_order=False,
     start_ago_ms=None,
     watermark_in_store=True,
     health_port=9102,
@@ -62,6 +68,8 @@ PERSIST = Policy(
 )
 
 #: It must not need the store, so that the live stream goes on without it; `PERSIST` reports what cannot be read.
+#: In order, because followers of a stream are never led back: were a minute's successor first, they would never be told
+#: how it ended.
 FANOUT = Policy(
     name="fanout",
     group="crypto-streams-fanout",
@@ -71,6 +79,9 @@ FANOUT = Policy(
         FEEDS: Source(event_version, fanout.publish_events, lambda rows: send_events(get_live(), rows)),
     },
     batch_seconds=0.0,
+    # A lost job holds up its partition for so long; sending one that was merely slow again costs little.
+    lease_seconds=2.0,
+    in_order=True,
     start_ago_ms=10 * 60 * 1000,
     watermark_in_store=False,
     health_port=9103,

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-#: How long a batch may take, and how long the workers may be silent, before it is sent again (seconds).
-LEASE_SECONDS: Final = 5.0
 #: After so many lapses the bridge applies a batch itself.
 MAX_LAPSES: Final = 2
 
@@ -51,6 +49,11 @@ class Batch:
     #: Whether its rows took effect; it is done once its letters are safe, too.
     applied: bool = False
     done: bool = False
+
+    @property
+    def was_dispatched(self) -> bool:
+        """Whether it was sent, or given to the bridge itself to be applied, at least once."""
+        return self.sent_at is not None or self.lapses > 0
 
 
 class PartitionBatches:
@@ -101,7 +104,8 @@ class Leases:
     lease later is done, since the queue is first in, first out.
     """
 
-    def __init__(self, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, lease_seconds: float) -> None:
+        """``lease_seconds``: how long a batch may take, and how long the workers may be silent."""
         self._lease_seconds = lease_seconds
         self._last_completion_at = float("-inf")
         self._newest_done_sent_at = float("-inf")

@@ -9,8 +9,7 @@ from typing import Any, cast
 
 import dramatiq
 import redis
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_INVALID, Consumer, Message, Producer, TopicPartition
 from dramatiq.worker import Worker
 from pymongo import MongoClient
 
@@ -18,7 +17,7 @@ import workers.fanout
 import workers.persist
 from ingest.candle import Candle
 from ingest.codec import encode_candle
-from ingest.kafka import client_config
+from ingest.kafka import client_config, committed_offsets
 from ingest.topics import CANDLES, FEEDS
 from workers.bridge import Bridge
 from workers.broker import make_broker
@@ -86,7 +85,6 @@ class BridgeBench:
         self.redis = redis.Redis.from_url(redis_url)
         self.live = LiveSide(self.redis, 60)
         self._producer = Producer({**client_config(kafka_brokers), "linger.ms": 1, "message.max.bytes": 2_000_000})
-        self._admin = AdminClient(client_config(kafka_brokers))
         self._bridges: list[Running] = []
         self._workers: list[Worker] = []
 
@@ -174,8 +172,8 @@ class BridgeBench:
     def committed(self, topic: str = CANDLES, partitions: int = 2) -> list[int]:
         """What the group has committed, -1001 for nothing."""
         wanted = [TopicPartition(self.topics[topic], number) for number in range(partitions)]
-        (future,) = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.group, wanted)]).values()
-        return [each.offset for each in future.result().topic_partitions or []]
+        found = committed_offsets(self.kafka_brokers, self.group, wanted, PATIENCE_SECONDS)
+        return [found.get((each.topic, each.partition), OFFSET_INVALID) for each in wanted]
 
     def wait_committed(self, offsets: list[int]) -> None:
         """Wait until the group has committed exactly these offsets of the candles' two partitions."""

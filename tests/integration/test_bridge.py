@@ -1,5 +1,6 @@
 """Bridges and workers on real services: whatever is lost on the way, what Kafka has arrives."""
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from tests.integration.tcp_forwarder import Forwarder
 from workers import metrics
 from workers.broker import make_broker
 from workers.errors import SeriesCollision
-from workers.live import candles_key, parse_window
+from workers.live import candles_channel, candles_key, parse_window
 from workers.store import CandleStore, Document, series_hash
 
 
@@ -380,6 +381,33 @@ def test_two_series_with_one_hash_stop_the_bridge(bench: BridgeBench) -> None:
 
     assert [type(error) for error in running.errors] == [SeriesCollision]
     assert bench.committed() == [-1001, -1001]
+
+
+def test_a_minute_reaches_the_live_side_before_its_successor_although_its_job_was_lost(bench: BridgeBench) -> None:
+    pair = f"T{bench.group[-10:].upper()}-USD"
+    now_us = time.time_ns() // 1000
+    ended, successor = (make_candle(number, pair=pair, written_us=now_us + number) for number in (0, 1))
+    channel = bench.redis.pubsub()  # type: ignore[no-untyped-call]
+    channel.subscribe(candles_channel(ended.series))
+    bench.start_bridge(FANOUT, lease_seconds=1.0)
+    bench.produce_candles([ended], partition=0)
+    wait_until(lambda: bench.redis.llen(f"{bench.namespace}:fanout") == 1, "the first job")
+
+    bench.lose_redis_data()
+    bench.start_worker()
+    bench.produce_candles([successor], partition=0)
+
+    told: list[int] = []
+
+    def both() -> bool:
+        message = channel.get_message(ignore_subscribe_messages=True, timeout=0.1)
+        told.extend([json.loads(message["data"])["candle"]["timestamp"]] if message else [])
+        return len(told) == 2
+
+    wait_until(both, "both on the channel")
+    channel.close()
+    bench.redis.delete(candles_key(ended.series))
+    assert told == [ended.timestamp, successor.timestamp]
 
 
 def test_fanout_brings_candles_and_events_to_the_live_side(bench: BridgeBench) -> None:

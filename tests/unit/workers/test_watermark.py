@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.watermark import LEASE_SECONDS, Batch, Leases, PartitionBatches
+from workers.watermark import Batch, Leases, PartitionBatches
+
+LEASE_SECONDS = 5.0
 
 
 def batch(first: int, last: int, sent_at: float | None = None) -> Batch:
@@ -89,7 +91,7 @@ def test_finds_a_batch_by_both_bounds_only() -> None:
 
 
 def test_a_batch_is_overdue_after_a_lease_of_silence() -> None:
-    leases, held = Leases(), batch(0, 4)
+    leases, held = Leases(LEASE_SECONDS), batch(0, 4)
     leases.begin(held, 100.0)
 
     early = leases.lapse([held], 100.0 + LEASE_SECONDS - 0.01)
@@ -99,7 +101,7 @@ def test_a_batch_is_overdue_after_a_lease_of_silence() -> None:
 
 
 def test_a_backlog_that_moves_is_not_sent_again() -> None:
-    leases = Leases()
+    leases = Leases(LEASE_SECONDS)
     backlog = [batch(n, n) for n in range(10)]
     for each in backlog:
         leases.begin(each, 100.0)
@@ -114,7 +116,7 @@ def test_a_backlog_that_moves_is_not_sent_again() -> None:
 
 
 def test_a_batch_that_was_overtaken_by_a_lease_is_overdue() -> None:
-    leases = Leases()
+    leases = Leases(LEASE_SECONDS)
     stranded, later, latest = batch(0, 0), batch(1, 1), batch(2, 2)
     leases.begin(stranded, 100.0)
     leases.begin(later, 100.0 + LEASE_SECONDS - 0.1)
@@ -129,7 +131,7 @@ def test_a_batch_that_was_overtaken_by_a_lease_is_overdue() -> None:
 
 
 def test_a_batch_lapses_twice_and_is_then_left_to_the_bridge() -> None:
-    leases, held = Leases(), batch(0, 0)
+    leases, held = Leases(LEASE_SECONDS), batch(0, 0)
     lapsed_at = []
 
     leases.begin(held, 0.0)
@@ -142,7 +144,7 @@ def test_a_batch_lapses_twice_and_is_then_left_to_the_bridge() -> None:
 
 
 def test_queue_is_dead_after_two_leases_without_a_completion() -> None:
-    leases, held = Leases(), batch(0, 0)
+    leases, held = Leases(LEASE_SECONDS), batch(0, 0)
     states = []
 
     leases.begin(held, 100.0)
@@ -157,7 +159,7 @@ def test_queue_is_dead_after_two_leases_without_a_completion() -> None:
 
 
 def test_a_dead_queue_is_probed_once_per_lease() -> None:
-    leases, held = Leases(), batch(0, 0)
+    leases, held = Leases(LEASE_SECONDS), batch(0, 0)
     leases.begin(held, 100.0)
     probes = [leases.probe_is_due(101.0)]
     for now in (105.0, 110.0):
@@ -170,7 +172,7 @@ def test_a_dead_queue_is_probed_once_per_lease() -> None:
 
 
 def test_applied_and_done_batches_never_lapse() -> None:
-    leases = Leases()
+    leases = Leases(LEASE_SECONDS)
     applied, done, unsent = batch(0, 0), batch(1, 1), batch(2, 2)
     leases.begin(applied, 0.0)
     leases.begin(done, 0.0)
