@@ -111,10 +111,10 @@ def clients_get_every_final(evidence: Evidence) -> list[str]:
     """I5: of every minute that began and ended while a client was connected, the last it was told are the final values.
 
     What is final is what Kafka held when the minute's successor came. Two things the line protocol cannot tell, since
-    it never turns back: values that reached the live side after their successor did (a job that was lost and repeated,
-    or overtaken by another), and a minute that fell out of the live window of `LIVE_WINDOW` candles while the server
-    or Redis was away. Whether the order was right is asked of our own subscriber; where it missed messages, nothing
-    is asked of the client either. Nothing at all to judge is a violation.
+    it never turns back: values that reached the live side after their successor did, and a minute that fell out of the
+    live window of `LIVE_WINDOW` candles while the server or Redis was away. So the live side has to be told in Kafka's
+    order, which is asked of our own subscriber; where that missed messages, nothing is asked of the client either.
+    Nothing at all to judge is a violation.
     """
     finals = _finals(versions(evidence))
     order = _Order(evidence.published)
@@ -135,6 +135,22 @@ def clients_get_every_final(evidence: Evidence) -> list[str]:
                         violations.append(f"{client.name}: {pair}@{key[2]} did not end with its final values")
     if not judged and unjudged >= _TOO_MANY_UNJUDGED:
         violations.append(f"none of {unjudged} minutes could be judged")
+    return violations + _overtaken(evidence)
+
+
+def _overtaken(evidence: Evidence) -> list[str]:
+    """Messages of the live side that came after one that Kafka holds behind theirs, nothing having been emptied."""
+    places: dict[tuple[CandleKey, int], int] = {}
+    for place, version in enumerate(versions(evidence)):
+        places.setdefault((version.key, version.rev), place)
+    violations = []
+    for messages in _Order(evidence.published).runs():
+        known = [(places[each.key, each.rev], each) for each in messages if (each.key, each.rev) in places]
+        violations += [
+            f"{late.key[1]}@{late.key[2]} rev {late.rev} was published after {early.key[2]} rev {early.rev}"
+            for (earlier, early), (later, late) in itertools.pairwise(known)
+            if later < earlier
+        ]
     return violations
 
 
@@ -171,6 +187,10 @@ class _Order:
             if runs[-1] and (runs[-1][-1].epoch, runs[-1][-1].number + 1) != (message.epoch, message.number):
                 runs.append([])
             runs[-1].append(message)
+
+    def runs(self) -> Iterator[list[Published]]:
+        """Every run, of whatever series."""
+        return itertools.chain.from_iterable(self._runs.values())
 
     def was_right(self, final: Version, told_next_at: float) -> bool:
         """Whether a candle's final values came before its successor, and were within reach of a client.
