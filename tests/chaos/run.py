@@ -1,6 +1,7 @@
 """``python -m tests.chaos.run``: breaks everything while it runs, and checks that nothing is lost.
 
     --seeds 20             seeds 1 to 20, one run each
+    --seeds 41-60          seeds 41 to 60 (make chaos SEEDS=41-60)
     --seed 7               one seed again
     --faults kill,cut:ws/* these faults one after the other (names, kinds, patterns), without a seed
     --only stop,poison     seeds draw from these alone
@@ -75,7 +76,7 @@ def _runs(options: argparse.Namespace) -> Iterator[tuple[str, list[Planned], flo
         return
     names = choose(options.only.split(","), FAULTS) if options.only else list(FAULTS)
     chosen = {name: FAULTS[name] for name in names}
-    for seed in [options.seed] if options.seed is not None else range(1, options.seeds + 1):
+    for seed in [options.seed] if options.seed is not None else options.seeds:
         yield f"seed-{seed}", plan(seed, options.seconds, chosen), options.seconds
 
 
@@ -95,12 +96,24 @@ def _run(clusters: Clusters, label: str, planned: list[Planned], seconds: float,
     return result
 
 
+def _seeds(text: str) -> range:
+    first, _, last = text.rpartition("-")
+    if not last.isdecimal() or not (first or "1").isdecimal() or int(last) < int(first or 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seeds and no range, expected 20 or 41-60")
+    return range(int(first or 1), int(last) + 1)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--seeds", type=int, default=5, help="so many seeds, from 1 on (default: 5)")
+    which.add_argument(
+        "--seeds",
+        type=_seeds,
+        default=range(1, 6),
+        help="so many from 1 on, or a range such as 41-60 (default: 5)",
+    )
     which.add_argument("--seed", type=int, help="this seed alone")
     which.add_argument("--faults", help="these faults, comma-separated, one after the other")
     parser.add_argument("--only", help="draw from these faults alone, comma-separated")
