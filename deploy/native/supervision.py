@@ -116,6 +116,10 @@ class Supervisor:
     def restart(self, name: str) -> None:
         """Stop and start one program."""
         self.stop([name])
+        self.launch(name)
+
+    def launch(self, name: str) -> None:
+        """Start one program that was stopped."""
         self._call("startProcess", name, False)
 
     def shut_down(self) -> None:

@@ -161,11 +161,11 @@ def main() -> None:
         report("Redis reader → client", seen.redis, seen.client)
 
 
-def settle(stack: Stack) -> None:
+def settle(stack: Stack, pair: str = PAIRS[0]) -> None:
     """Wait until the market has caught up with the clock and everything before it is stored."""
     wait_until(
         "the market has caught up",
-        lambda: time.time() * 1000 - stack.get("/api/ohlcv", pair="BTC-USD", limit=1)[0]["timestamp"] < 125_000,
+        lambda: time.time() * 1000 - stack.get("/api/ohlcv", pair=pair, limit=1)[0]["timestamp"] < 125_000,
         seconds=60,
         every=0.5,
     )

@@ -118,7 +118,7 @@ class Keeper:
         if number in (SIGKILL, SIGTERM, SIGINT, SIGQUIT):
             self._doomed.add(pid)
         if number in (SIGKILL, SIGSTOP, SIGCONT):
-            _signal_tree(pid, number)
+            signal_tree(pid, number)
         elif self.program(name).stop_as_group:
             with suppress(ProcessLookupError):
                 os.killpg(pid, number)
@@ -205,7 +205,7 @@ class Keeper:
             )
 
 
-def _signal_tree(pid: int, number: int) -> None:
+def signal_tree(pid: int, number: int) -> None:
     """Signal a process and all below it; some (PostgreSQL's) are in process groups of their own."""
     try:
         leader = psutil.Process(pid)

@@ -40,9 +40,9 @@ def memory_is_flat(evidence: Evidence) -> list[str]:
         if not program.startswith(BOUNDED):
             continue
         for life in _lives(samples, SHORTEST_LIFE_SECONDS):
-            growth = _growth(life)
-            if growth > GROWTH_BYTES:
-                violations.append(f"{program} grew by {growth / MIB:.1f} MiB in the second half of its life")
+            grown = growth(life)
+            if grown > GROWTH_BYTES:
+                violations.append(f"{program} grew by {grown / MIB:.1f} MiB in the second half of its life")
     return violations
 
 
@@ -58,7 +58,8 @@ def _lives(samples: Samples, at_least_seconds: float = 0.0) -> Iterator[Samples]
             life = []
 
 
-def _growth(life: Samples) -> float:
+def growth(life: Samples) -> float:
+    """By how many bytes memory grew over the second half of a time, by the median slope between two samples of it."""
     half = life[len(life) // 2 :]
     chosen = half[:: max(1, len(half) // _MOST_SAMPLES)]
     slopes = [(later[1] - earlier[1]) / (later[0] - earlier[0]) for earlier, later in combinations(chosen, 2)]
