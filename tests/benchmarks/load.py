@@ -21,6 +21,9 @@ from tests.system.simlog import frames
 from tests.system.stack import ROOT, Stack, parse_exact, running_stack, wait_until
 
 MIB: Final = 1024 * 1024
+#: The live stream counts as undisturbed while its 99th percentile is within this of the one before (ms): two cores that
+#: everything shares spread it by so much.
+NOISE_MS: Final = 25.0
 #: Fewer would not tell a 99th percentile.
 _LEAST: Final = 100
 #: For a process that is asked to end.

@@ -23,6 +23,7 @@ import deploy.native.stack
 from deploy.native.supervision import Supervisor
 from tests.benchmarks.load import (
     MIB,
+    NOISE_MS,
     RedisMemory,
     delays,
     listening,
@@ -49,9 +50,6 @@ REDIS_PROMISE_BYTES: Final = 64 * MIB
 PROGRAMS: Final = (
     "bridge-persist", "bridge-fanout", "workers-persist-1", "workers-fanout-1", "ws", "rest", "ingest",
 )  # fmt: skip
-#: The live stream counts as undisturbed while its 99th percentile is within this of the one before (ms): two cores that
-#: everything shares spread it by so much.
-NOISE_MS: Final = 25.0
 #: Commits come once a second: who is behind by no more than so many seconds of updates has caught up.
 CAUGHT_UP_SECONDS: Final = 2.0
 AFTER_SECONDS: Final = 15.0
