@@ -30,6 +30,10 @@ rest_request_duration_seconds = Histogram(
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
+rest_refused_requests_total = Counter("rest_refused_requests_total", "Requests refused by the rate limit.")
+rest_uncounted_requests_total = Counter(
+    "rest_uncounted_requests_total", "Requests let through uncounted, because the rate limit's Redis did not answer."
+)
 
 ws_connections = Gauge("ws_connections", "WebSocket connections that are open.", multiprocess_mode="livesum")
 ws_subscriptions = Gauge("ws_subscriptions", "Subscriptions of all connections.", multiprocess_mode="livesum")
@@ -42,6 +46,12 @@ ws_rows_offered_total = Counter("ws_rows_offered_total", "Candle frames owed to 
 ws_rows_replaced_total = Counter(
     "ws_rows_replaced_total", "Candle frames replaced by a newer version while they waited for a slow client."
 )
+ws_resumed_total = Counter(
+    "ws_resumed_total",
+    "Subscriptions that began with a client's cursor, by whether all since could be told.",
+    ["recovered"],
+)
+ws_gaps_total = Counter("ws_gaps_total", "Ranges of a series in which changes may have gone by unseen.")
 
 relay_messages_total = Counter("relay_messages_total", "Messages received from Redis channels.")
 relay_bad_messages_total = Counter("relay_bad_messages_total", "Messages from Redis that could not be read.")

@@ -59,6 +59,15 @@ class Settings(workers.settings.Settings):
     ws_max_idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     #: Rows that may wait for a client that reads too slowly.
     ws_max_waiting_rows: Annotated[int, Field(ge=10, le=1_000_000)] = 5_000
+    #: Frames in a row that cannot be read.
+    ws_max_bad_frames: Annotated[int, Field(ge=1, le=10_000)] = 10
+    #: Bytes in a client's socket buffer; must hold the largest snapshot beside what waits already.
+    ws_max_buffer_bytes: Annotated[int, Field(ge=262_144, le=67_108_864)] = 262_144
+    #: How long a client may take nothing of what waits for it (seconds).
+    ws_max_stall_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+
+    #: REST requests per minute and client address; 0: any number.
+    rest_max_requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
     #: `/health` finds a candle too old when its interval ended longer ago than this (seconds).
     max_candle_age_seconds: Annotated[int, Field(ge=1, le=86_400)] = 180
