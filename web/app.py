@@ -13,6 +13,7 @@ from web.feeds import FeedSource, LiveFeeds
 from web.middleware import RequestRecord, SafeHeaders
 from web.reading import GetStore
 from web.resources.base import Resource
+from web.resources.candles import Candles
 from web.resources.feeds import Feeds
 from web.resources.health import Health, Livez, Metrics, Readyz
 from web.resources.ohlcv import Ohlcv
@@ -49,6 +50,7 @@ def create_app(
     routes: dict[str, Resource] = {
         "/": Start(settings),
         "/api/ohlcv": Ohlcv(get_store, configured),
+        "/api/candles": Candles(get_store, configured),
         "/api/pairs": Pairs(get_store, configured),
         "/api/feeds": Feeds(feeds, clock),
         "/livez": Livez(),
@@ -67,7 +69,7 @@ def _middleware(settings: Settings) -> list[Any]:
         # First in, last out: it measures what all the others do.
         RequestRecord(ClientAddresses(settings.trusted_proxies)),
         CORSMiddleware(
-            "*" if anyone else settings.cors_origins, expose_headers=["Link", "Retry-After", "X-Request-Id"]
+            "*" if anyone else settings.cors_origins, expose_headers=["ETag", "Link", "Retry-After", "X-Request-Id"]
         ),
         SafeHeaders(restricted_origins=not anyone),
     ]

@@ -3,7 +3,8 @@
 The original hands each new connection to a thread, waits there five seconds for a first byte and without limit for
 the rest of the request: sixteen sockets with half a request would hold all of sixteen threads, for ever. Here a
 connection without data waits in the poller, and a client has a few seconds for its request, less if others wait for
-its thread, and a minute for its answer; then its socket is shut down, which ends the thread's wait.
+its thread, and a minute for its answer, or for each part of one that is written while it is read; then its socket is
+shut down, which ends the thread's wait.
 
 Source: gunicorn 27.0.1, ``workers/gthread.py`` (``ThreadWorker.handle``, ``TConn.wait_for_data``).
 """
@@ -12,6 +13,7 @@ import contextlib
 import socket
 import threading
 import time
+from functools import partial
 from typing import Any, Final
 
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
@@ -23,6 +25,20 @@ REQUEST_SECONDS: Final = 3.0
 CROWDED_REQUEST_SECONDS: Final = 0.5
 #: For making the answer and for the client to take it.
 ANSWER_SECONDS: Final = 60.0
+#: For an answer of many parts, however steadily the client takes them.
+LONG_ANSWER_SECONDS: Final = 600.0
+
+_current = threading.local()
+
+
+def part_taken() -> None:
+    """Say that the client took a part of a long answer, so that the next one gets a minute of its own.
+
+    Called by the code that makes the parts, in the thread that sends them; elsewhere it does nothing.
+    """
+    extend = getattr(_current, "extend", None)
+    if extend is not None:
+        extend()
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
@@ -52,7 +68,17 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Answer a request whose headers have been read."""
         with self._lock:
             self._answering[conn] = self._reading.pop(conn)
-        return super().handle_request(req, conn)
+        _current.extend = partial(self._extend, conn, time.monotonic() + LONG_ANSWER_SECONDS)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            del _current.extend
+
+    def _extend(self, conn: Any, until: float) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if conn in self._answering and now < until:
+                self._answering[conn] = now
 
     def notify(self) -> None:
         """Tell the master that the main loop turns, and end what is overdue."""

@@ -41,3 +41,35 @@ def from_decimal128(value: Decimal128) -> Decimal:
         return value.to_decimal()
     significand = (high & (1 << 49) - 1) << 64 | low
     return Decimal(f"{'-' if high & _SIGN else ''}{significand}E{(high >> 49 & 0x3FFF) - _BIAS}")
+
+
+#: The upper half of a number that has a significand below 2^64 and that many decimal places: every usual price.
+_PLACES = {-places + _BIAS << 49: places for places in range(41)}
+
+
+def to_text(low: int, high: int) -> str:
+    """The text of a decimal from the two halves of its bytes, the same as ``str`` of the decimal; exact.
+
+    Raises:
+        ValueError: If it is infinite or not a number, which neither a candle nor JSON can hold.
+    """
+    places = _PLACES.get(high)
+    if places is None:
+        return _any_to_text(low, high)
+    digits = str(low)
+    if not places:
+        return digits
+    point = len(digits) - places
+    if point > 0:
+        return f"{digits[:point]}.{digits[point:]}"
+    # Where `str` changes to an exponent: 0.000001 and 1E-7.
+    if point > -6:
+        return f"0.{'0' * -point}{digits}"
+    return _any_to_text(low, high)
+
+
+def _any_to_text(low: int, high: int) -> str:
+    value = from_decimal128(Decimal128.from_bid(_HALVES.pack(low, high)))
+    if not value.is_finite():
+        raise ValueError(f"{value} is not a number that a candle can hold")
+    return str(value)

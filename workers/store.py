@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from decimal import DecimalException
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import pymongo
 from bson import ObjectId
@@ -31,6 +31,7 @@ from workers.decimal128 import from_decimal128, to_decimal128
 from workers.errors import SeriesCollision, StoreUnavailable
 from workers.outage import Outage
 from workers.settings import Settings
+from workers.stored_rows import RowDecoder, StoredRow
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ _KNOWN_SECONDS = 60.0
 
 _INTERVALS = {interval.value: interval for interval in Interval}
 _STATES = {state.value: state for state in State}
+_FINAL_STATES = [state.value for state in State if state.rank >= State.FINAL.rank]
 
 
 def series_hash(series: Series) -> bytes:
@@ -146,17 +148,47 @@ class CandleStore:
         Raises:
             StoreUnavailable: If the store does not answer in time.
         """
-        first = 0 if since_ms is None else max(0, -(-since_ms // 1000))
-        last = MAX_SECONDS if until_ms is None else min(MAX_SECONDS, until_ms // 1000)
-        if first > last:
-            return []
-        head = series_hash(series)
-        ids = {"$gte": document_id(head, first * 1000), "$lte": document_id(head, last * 1000)}
+        ids = _id_range(series, since_ms, until_ms)
         order = pymongo.DESCENDING if newest_first else pymongo.ASCENDING
+        if ids is None:
+            return []
         with self._reads("find"):
             # With a first batch as large as the limit the answer takes one round trip rather than two.
             cursor = self._candles.find({"_id": ids}).sort("_id", order).limit(limit).batch_size(limit)
             return [_candle(series, document) for document in cursor]
+
+    def find_rows(
+        self,
+        series: Series,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        *,
+        limit: int,
+        newest_first: bool = True,
+        finals_only: bool = False,
+    ) -> list[StoredRow]:
+        """The same as `find`, as rows of text, which is several times as fast for those who only pass it on.
+
+        Args:
+            series: Whose candles.
+            since_ms: None: from the first.
+            until_ms: None: to the last.
+            limit: At most so many, 1 or more.
+            newest_first: Newest first, else oldest first.
+            finals_only: Only those whose state is ``final`` or ``corrected``.
+
+        Raises:
+            StoreUnavailable: If the store does not answer in time.
+        """
+        ids = _id_range(series, since_ms, until_ms)
+        order = pymongo.DESCENDING if newest_first else pymongo.ASCENDING
+        if ids is None:
+            return []
+        matching = {"_id": ids} | ({"state": {"$in": _FINAL_STATES}} if finals_only else {})
+        decoder = RowDecoder()
+        with self._reads("find_rows"):
+            batches = self._candles.find_raw_batches(matching).sort("_id", order).limit(limit).batch_size(limit)
+            return [row for batch in batches for row in decoder.decode(cast(bytes, batch))]
 
     def read_many(self, ids: Collection[ObjectId]) -> dict[ObjectId, Candle | None]:
         """The candles with these ids (see `document_id`), whatever their series; some hundreds at once.
@@ -320,6 +352,16 @@ class CandleStore:
 def deadline(seconds: float) -> AbstractContextManager[None]:
     """Let all operations inside the block, in this thread, take so many seconds together, if that is less."""
     return pymongo.timeout(seconds)
+
+
+def _id_range(series: Series, since_ms: int | None, until_ms: int | None) -> Document | None:
+    """What the ids of candles in this range satisfy, None if no open time lies in it."""
+    first = 0 if since_ms is None else max(0, -(-since_ms // 1000))
+    last = MAX_SECONDS if until_ms is None else min(MAX_SECONDS, until_ms // 1000)
+    if first > last:
+        return None
+    head = series_hash(series)
+    return {"$gte": document_id(head, first * 1000), "$lte": document_id(head, last * 1000)}
 
 
 def _series_document(series: Series) -> Document:

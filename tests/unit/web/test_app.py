@@ -1,18 +1,19 @@
 """The REST application on a store and feeds of its own: routes, headers, every kind of answer."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import falcon.testing
 import pytest
 import redis
 
-from ingest.candle import Candle, Interval, Series
+from ingest.candle import Candle, Interval, Series, State
 from ingest.events import EventKind, FeedEvent, FeedState
 from tests.conftest import MINUTE_MS, FakeClock, make_candle, minute
 from web.app import create_app
 from web.settings import Settings
 from workers.errors import StoreUnavailable
+from workers.stored_rows import StoredRow
 
 BTC = Series("sim", "BTC-USD", Interval.M1)
 
@@ -42,6 +43,24 @@ class MemoryStore:
             and (until_ms is None or candle.timestamp <= until_ms)
         ]
         return sorted(rows, key=lambda candle: candle.timestamp, reverse=newest_first)[:limit]
+
+    def find_rows(
+        self,
+        series: Series,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        *,
+        limit: int,
+        newest_first: bool = True,
+        finals_only: bool = False,
+    ) -> list[StoredRow]:
+        candles = self.find(series, since_ms, until_ms, limit=len(self.candles) + 1, newest_first=newest_first)
+        rows = [
+            (candle.timestamp, *map(str, candle.values), candle.state.value, candle.rev)
+            for candle in candles
+            if not finals_only or candle.state in (State.FINAL, State.CORRECTED)
+        ]
+        return cast("list[StoredRow]", rows[:limit])
 
     def series(self) -> list[Series]:
         self.ping()
@@ -140,7 +159,7 @@ def test_a_link_says_that_it_is_the_next(served: Served) -> None:
     answer = served.get("/api/ohlcv", query_string="pair=BTC-USD&limit=2")
 
     assert answer.headers["link"] == (
-        f'</api/ohlcv?pair=BTC-USD&exchange=sim&interval=1m&to={minute(3) - 1}&limit=2&order=desc>; rel="next"'
+        f'</api/ohlcv?pair=BTC-USD&exchange=sim&interval=1m&limit=2&order=desc&page={minute(3)}>; rel="next"'
     )
 
 
@@ -150,7 +169,7 @@ def test_without_a_limit_ten_thousand_rows_come_and_a_link(served: Served) -> No
     answer = served.get("/api/ohlcv", query_string="pair=BTC-USD")
 
     assert len(answer.json) == 10_000
-    assert f"to={minute(1) - 1}" in answer.headers["link"]
+    assert f"page={minute(1)}" in answer.headers["link"]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +258,7 @@ def test_a_fault_of_ours_is_a_problem_document_too(served: Served, monkeypatch: 
     def broken(*_args: object, **_more: object) -> list[Candle]:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(served.store, "find", broken)
+    monkeypatch.setattr(served.store, "find_rows", broken)
 
     answer = served.get("/api/ohlcv", query_string="pair=BTC-USD")
 

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from ingest.candle import MAX_TIMESTAMP_MS, Interval, Series
 from web.errors import BadParameters, Problem
-from web.params import MAX_LIMIT, CandleQuery, Values, parse_candle_query
+from web.parameters import Values
+from web.params import MAX_LIMIT, CandleQuery, parse_candle_query
 
-ACCEPTED = "one of pair, from, to, exchange, interval, limit, order"
+ACCEPTED = "one of pair, from, to, exchange, interval, limit, order, page, state, format, since"
 PAIR = "BASE-QUOTE in upper case, for example BTC-USD"
 TIME = "an integer from 0 to 9007199254740991"
-LIMIT = "an integer from 1 to 10000"
+LIMIT = "an integer from 1 to 1000000"
 
 
 def test_a_pair_alone_asks_for_everything_newest_first() -> None:
@@ -60,7 +61,7 @@ def test_a_time_beyond_what_can_be_stored_means_the_end() -> None:
         ({"pair": "BTC-USD", "from": "1_000"}, Problem("from", "1_000", TIME)),
         ({"pair": "BTC-USD", "from": "٣"}, Problem("from", "٣", TIME)),
         ({"pair": "BTC-USD", "limit": "0"}, Problem("limit", "0", LIMIT)),
-        ({"pair": "BTC-USD", "limit": "10001"}, Problem("limit", "10001", LIMIT)),
+        ({"pair": "BTC-USD", "limit": "10001"}, Problem("limit", "10001", "an integer from 1 to 10000 for json")),
         ({"pair": "BTC-USD", "order": "up"}, Problem("order", "up", "one of desc, asc")),
         ({"pair": "BTC-USD", "interval": "2m"}, Problem("interval", "2m", "one of 1m, 5m, 15m, 30m, 1h, 4h, 1d")),
         ({"pair": "BTC-USD", "exchange": "S!M"}, Problem("exchange", "S!M", "1 to 20 lower-case letters or digits")),

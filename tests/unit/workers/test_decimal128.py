@@ -1,6 +1,7 @@
 """Our Decimal128 against PyMongo's, for every decimal that a candle may hold and some that it may not."""
 
 import decimal
+import struct
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,7 @@ from bson.decimal128 import Decimal128
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.decimal128 import from_decimal128, to_decimal128
+from workers.decimal128 import from_decimal128, to_decimal128, to_text
 
 decimals = st.builds(
     lambda negative, digits, exponent: Decimal((int(negative), tuple(digits), exponent)),
@@ -38,3 +39,22 @@ def test_reads_the_same_decimal_as_pymongo(value: Decimal) -> None:
 def test_refuses_what_would_be_rounded() -> None:
     with pytest.raises(decimal.DecimalException):
         to_decimal128(Decimal("1" * 35))
+
+
+@given(decimals)
+@example(Decimal("0E-8"))
+@example(Decimal("0.000001"))
+@example(Decimal("0.0000001"))
+@example(Decimal("1E+3"))
+def test_writes_the_same_text_as_the_decimal(value: Decimal) -> None:
+    low, high = struct.unpack("<QQ", Decimal128(value).bid)
+
+    assert to_text(low, high) == str(value)
+
+
+@pytest.mark.parametrize("text", ["NaN", "sNaN", "Infinity", "-Infinity"])
+def test_what_is_not_a_number_has_no_text(text: str) -> None:
+    low, high = struct.unpack("<QQ", Decimal128(text).bid)
+
+    with pytest.raises(ValueError, match="not a number"):
+        to_text(low, high)
