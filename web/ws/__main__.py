@@ -57,7 +57,7 @@ async def _serve(settings: Settings, *, reuse_port: bool) -> None:
     # With `reuse_port` it is one of several processes.
     start_watchdog(progress, end_with_parent=reuse_port)
     history = History(get_store)
-    server = WebSocketServer(settings, Relay(settings.live_url, history), history, progress)
+    server = WebSocketServer(settings, Relay(settings.live_url, history, settings.live_window), history, progress)
     await server.run(stop, reuse_port=reuse_port)
     logger.info("stopped")
 

@@ -9,14 +9,13 @@ Source: websockets 17, ``asyncio/connection.py`` (``keepalive``, ``drain``) and 
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from ingest.candle import Series
 from web import metrics
 from web.ws.frames import PING, text_frame
 from web.ws.outbox import Outbox
@@ -24,14 +23,15 @@ from web.ws.protocol import Session
 
 #: Bytes in the transport's buffer at which writing stops, and at which it goes on. Rows that wait in the outbox
 #: instead are replaced by newer ones, so this stays small.
-WRITE_LIMITS: Final = (128 * 1024, 32 * 1024)
-#: Bytes in the buffer that only a client asking for pongs without reading them can cause.
-MAX_BUFFER_BYTES: Final = 256 * 1024
+WRITE_LIMITS: Final = (64 * 1024, 16 * 1024)
+#: Frames that follow a write within this time (seconds) are joined into one: writing is what fan-out costs most. The
+#: frame after a pause goes at once.
+JOIN_SECONDS: Final = 0.005
+#: Bytes that are not joined any further.
+_JOINED_BYTES: Final = 32 * 1024
 #: Bytes that the kernel takes beyond what is on its way. Its default, megabytes, would hold a slow client's candles
 #: until they are old, out of reach of the outbox.
 _KERNEL_UNSENT_BYTES: Final = 16 * 1024
-#: A client that owes us progress has this long (seconds).
-STALL_SECONDS: Final = 10.0
 #: A client that has said nothing for so long is asked, and has so long to answer (seconds). Together with the sweep
 #: once a second and the grace for slow links, a frozen client is gone within fifteen.
 PING_AFTER_SECONDS: Final = 4.0
@@ -49,6 +49,9 @@ class Client(ServerConnection):
         made: Called when the TCP connection is there, before the handshake; False refuses it.
         lost: Called when the TCP connection is gone.
         max_waiting_rows: Bound of the outbox.
+        max_buffer_bytes: Bytes in the transport's buffer that only a client can cause that asks for pongs without
+            reading them.
+        max_stall_seconds: How long a client may take nothing of what waits for it.
     """
 
     def __init__(
@@ -59,11 +62,19 @@ class Client(ServerConnection):
         made: Callable[["Client"], bool],
         lost: Callable[["Client"], None],
         max_waiting_rows: int,
+        max_buffer_bytes: int,
+        max_stall_seconds: float,
         **options: Any,
     ) -> None:
         super().__init__(protocol, server, **options)
         self._made, self._lost = made, lost
+        self._max_buffer_bytes, self._max_stall_seconds = max_buffer_bytes, max_stall_seconds
         self._outbox = Outbox(max_waiting_rows)
+        # Frames on their way into one write, and when that may be.
+        self._joined: list[bytes] = []
+        self._joined_bytes = 0
+        self._write_at = 0.0
+        self._write_timer: asyncio.TimerHandle | None = None
         #: Set once the handshake is done.
         self.session: Session | None = None
         #: Under what the connection is counted; None before it is.
@@ -77,11 +88,11 @@ class Client(ServerConnection):
 
     # -- what it is owed --------------------------------------------------------------------------------------------
 
-    def offer(self, series: Series, timestamp: int, frame: bytes) -> None:
-        """Owe the client a candle's frame, and write what its socket takes."""
+    def offer(self, owner: Hashable, timestamp: int, frame: bytes, /) -> None:
+        """Owe the client a candle's frame for one of its subscriptions, and write what its socket takes."""
         if self.state is not State.OPEN:
             return
-        if self._outbox.put_row((series, timestamp), frame):
+        if self._outbox.put_row((owner, timestamp), frame):
             metrics.ws_rows_replaced_total.inc()
         metrics.ws_rows_offered_total.inc()
         self._pump()
@@ -90,22 +101,52 @@ class Client(ServerConnection):
         """Owe the client an answer, and write what its socket takes."""
         self._outbox.put_reply(text_frame(text))
         self._pump()
+        # Awaited, and rare.
+        self._write_joined()
 
-    def forget(self, series: Series) -> None:
-        """Owe the client nothing of a series any more."""
-        self._outbox.forget(series)
+    def forget(self, owner: Hashable) -> None:
+        """Owe the client nothing of a subscription any more."""
+        self._outbox.forget(owner)
+
+    async def drained(self) -> None:
+        """Return once the socket takes more, or the connection is gone."""
+        while self.paused and self.state is State.OPEN:
+            try:
+                await self.drain()
+            except ConnectionError:
+                return
 
     def _pump(self) -> None:
         if self._outbox.overflowed:
             self.cut_off("overflow")
             return
-        # Whole frames go straight to the transport: the library would build one per client.
+        now = self.loop.time()
         while not self.paused and self.state is State.OPEN:
             frame = self._outbox.take()
             if frame is None:
-                return
-            self._written += len(frame)
-            self.transport.write(frame)
+                break
+            self._joined.append(frame)
+            self._joined_bytes += len(frame)
+            if self._joined_bytes >= _JOINED_BYTES:
+                self._write_joined()
+        if self._joined and now >= self._write_at:
+            self._write_joined()
+        elif self._joined and self._write_timer is None:
+            self._write_timer = self.loop.call_at(self._write_at, self._write_joined)
+
+    def _write_joined(self) -> None:
+        """Write what has been joined; whole frames go straight to the transport: the library would build new ones."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        # After a close frame nothing may follow.
+        if self._joined and self.state is State.OPEN:
+            data = b"".join(self._joined)
+            self._written += len(data)
+            self._write_at = self.loop.time() + JOIN_SECONDS
+            self.transport.write(data)
+        self._joined.clear()
+        self._joined_bytes = 0
 
     # -- whether it lives -------------------------------------------------------------------------------------------
 
@@ -118,7 +159,7 @@ class Client(ServerConnection):
         taken = self._written - waiting
         if taken > self._taken or not waiting:
             self._taken, self._progressed_at = taken, now
-        if now - self._progressed_at >= STALL_SECONDS:
+        if now - self._progressed_at >= self._max_stall_seconds:
             self.cut_off("stalled")
         elif self._pinged_at is not None:
             if self._heard_at >= self._pinged_at:
@@ -138,17 +179,26 @@ class Client(ServerConnection):
         """End the connection at once, without a word: nobody reads it."""
         if not self.transport.is_closing():
             metrics.ws_closed_total.labels(reason).inc()
-        self._outbox.clear()
+        self._forget_everything()
         self.transport.abort()
 
     async def close_or_cut_off(self, code: int, reason: str) -> None:
         """Close politely; cut off whoever does not take it."""
         metrics.ws_closed_total.labels(str(code)).inc()
+        self._write_joined()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.close(code, reason)
         except TimeoutError:
             self.transport.abort()
+
+    def _forget_everything(self) -> None:
+        self._outbox.clear()
+        self._joined.clear()
+        self._joined_bytes = 0
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     # -- the transport's callbacks ----------------------------------------------------------------------------------
 
@@ -164,14 +214,14 @@ class Client(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""
         super().connection_lost(exc)
-        self._outbox.clear()
+        self._forget_everything()
         self._lost(self)
 
     def data_received(self, data: bytes) -> None:
         """Note the sign of life; the library answers pings by itself, however many."""
         self._heard_at = self.loop.time()
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_BUFFER_BYTES:
+        if self.transport.get_write_buffer_size() > self._max_buffer_bytes:
             self.cut_off("overflow")
 
     def resume_writing(self) -> None:

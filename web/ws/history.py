@@ -27,9 +27,9 @@ class History:
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._outage = Outage(logger, "the store")
 
-    async def newest(self, series: Series) -> list[Candle] | None:
-        """The newest candle of a series, as a list of one or none."""
-        return await self._read(lambda: self._get_store().find(series, limit=1))
+    async def newest(self, series: Series, count: int = 1) -> list[Candle] | None:
+        """At most so many of a series' newest candles, newest first."""
+        return await self._read(lambda: self._get_store().find(series, limit=count))
 
     async def series(self) -> list[Series] | None:
         """Every stored series."""

@@ -5,15 +5,14 @@ end then: rows leave in the order of their changes, and a cursor in them never g
 """
 
 from collections import deque
+from collections.abc import Hashable
 from typing import Final
-
-from ingest.candle import Series
 
 #: Replies that may wait. A client that asks and does not read is not worth more memory.
 MAX_WAITING_REPLIES: Final = 512
 
-#: Whose candle, and its open time in Unix milliseconds.
-RowKey = tuple[Series, int]
+#: Whose candle (a subscription of the client), and its open time in Unix milliseconds.
+RowKey = tuple[Hashable, int]
 
 
 class Outbox:
@@ -58,9 +57,9 @@ class Outbox:
             return None
         return self._rows.pop(next(iter(self._rows)))
 
-    def forget(self, series: Series) -> None:
-        """Owe nothing of this series any more."""
-        for key in [key for key in self._rows if key[0] == series]:
+    def forget(self, owner: Hashable) -> None:
+        """Owe nothing of this subscription any more."""
+        for key in [key for key in self._rows if key[0] == owner]:
             del self._rows[key]
 
     def clear(self) -> None:

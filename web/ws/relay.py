@@ -8,22 +8,26 @@ again whenever the numbers of the messages jump, and once a second its counters 
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ingest.backoff import Backoff
-from ingest.candle import Candle, Series
+from ingest.candle import Series
+from ingest.clock import SystemClock, now_ms
+from ingest.codec import decode_event
 from ingest.errors import DecodeError
 from web import metrics
-from web.ws.frames import text_frame
+from web.ws.cursors import Memory
 from web.ws.history import History
-from web.ws.stream import Cursor, Stream, encode_line, parse_message
-from workers.live import candles_channel, candles_key, parse_window
+from web.ws.mirror import Mirror
+from web.ws.served import Listener, Served, Subscriber
+from web.ws.status import Feeds
+from web.ws.stream import Cursor, parse_message
+from workers.live import FEEDS, candles_channel, candles_key, parse_window
 from workers.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -35,30 +39,23 @@ SILENCE_SECONDS = 3.0
 TIMEOUT_SECONDS = 2.0
 #: Windows and counters are read so many at a time, so that one reply stays small.
 _PIPELINE = 200
-
-
-class Subscriber(Protocol):
-    """Whoever is told of changes; must not wait, and must not raise."""
-
-    def offer(self, series: Series, timestamp: int, frame: bytes) -> None:
-        """Take the frame of a candle that opens at ``timestamp``."""
-
-
-@dataclass(slots=True)
-class _Served:
-    stream: Stream
-    subscribers: set[Subscriber] = field(default_factory=set)
-    #: The newest candle's frame.
-    frame: bytes | None = None
-    #: Checks since the last subscriber left.
-    idle_checks: int = 0
+_FEEDS_CHANNEL = FEEDS.encode()
+_clock = SystemClock()
 
 
 class Relay:
-    """Serves series to subscribers for as long as `run` runs."""
+    """Serves series to subscribers for as long as `run` runs.
 
-    def __init__(self, url: str, history: History) -> None:
-        self._history = history
+    Args:
+        url: The live side.
+        history: The store, for what the live side does not know.
+        window: How many candles of each series the live side holds.
+    """
+
+    def __init__(self, url: str, history: History, window: int) -> None:
+        self._history, self._window = history, window
+        #: What is known of the exchanges' feeds.
+        self.feeds = Feeds()
         self._backoff = Backoff(first_seconds=0.1, cap_seconds=2.0)
         self._client = redis.asyncio.Redis.from_url(
             url,
@@ -69,8 +66,10 @@ class Relay:
             retry=Retry(NoBackoff(), 1),
         )
         self._pubsub: Any = None
-        self._served: dict[Series, _Served] = {}
-        self._by_channel: dict[bytes, _Served] = {}
+        self._served: dict[Series, Served] = {}
+        self._by_channel: dict[bytes, Served] = {}
+        # Kept when nobody wants the series any more: whoever comes back asks what it missed.
+        self._memories: dict[Series, Memory] = {}
         self._to_load: dict[Series, str] = {}
         self._to_listen: set[Series] = set()
         self._to_leave: set[Series] = set()
@@ -81,23 +80,52 @@ class Relay:
 
     def subscribe(self, series: Series, subscriber: Subscriber) -> None:
         """Tell the subscriber the newest candle, now or as soon as it is known, and then every change."""
-        served = self._served.get(series)
-        if served is None:
-            served = self._served[series] = self._by_channel[candles_channel(series).encode()] = _Served(Stream(series))
-            metrics.ws_series.set(len(self._served))
-            self._to_listen.add(series)
-            # Without waiting for the channel: whoever asks gets an answer even if that never comes.
-            self._request_load(series, "subscribed")
-        served.subscribers.add(subscriber)
-        served.idle_checks = 0
-        if served.frame is not None and served.stream.newest is not None:
-            subscriber.offer(series, served.stream.newest.timestamp, served.frame)
+        self._serve(series).subscribe(subscriber)
 
     def unsubscribe(self, series: Series, subscriber: Subscriber) -> None:
         """Tell the subscriber nothing more of this series."""
         served = self._served.get(series)
         if served is not None:
             served.subscribers.discard(subscriber)
+
+    def open(self, series: Series, listener: Listener) -> None:
+        """Tell the listener every change from now on; what is known already is asked of `known`."""
+        self._serve(series).listeners.add(listener)
+
+    def close(self, series: Series, listener: Listener) -> None:
+        """Tell the listener nothing more of this series."""
+        served = self._served.get(series)
+        if served is not None:
+            served.listeners.discard(listener)
+
+    async def known(self, series: Series, cursor: Cursor | None, deadline: float) -> Mirror:
+        """What is known of a series that is served, once it is, and up to the cursor; or at the deadline, as it is.
+
+        The cursor may come from another process, which heard of a change before this one.
+        """
+        served = self._serve(series)
+        for _ in range(2):
+            is_behind = cursor is not None and served.mirror.is_behind(cursor)
+            if served.stream.loaded and not is_behind:
+                break
+            self._request_load(series, "asked")
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await served.answer()
+        return served.mirror
+
+    def _serve(self, series: Series) -> Served:
+        served = self._served.get(series)
+        if served is None:
+            memory = self._memories.setdefault(series, Memory())
+            served = self._served[series] = Served(series, self._window, memory)
+            self._by_channel[candles_channel(series).encode()] = served
+            metrics.ws_series.set(len(self._served))
+            self._to_listen.add(series)
+            # Without waiting for the channel: whoever asks gets an answer even if that never comes.
+            self._request_load(series, "subscribed")
+        served.idle_checks = 0
+        return served
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -131,8 +159,7 @@ class Relay:
             await pubsub.connect()
             # What is asked for while this waits is a change that `_change_channels` makes.
             self._to_listen.clear()
-            if self._served:
-                await pubsub.subscribe(*(candles_channel(series) for series in self._served))
+            await pubsub.subscribe(FEEDS, *(candles_channel(series) for series in self._served))
             self._heard_at = now()
             # From here on others may send on it; only this task reads.
             self._pubsub = pubsub
@@ -151,24 +178,28 @@ class Relay:
 
     def _take(self, message: dict[str, Any]) -> None:
         served = self._by_channel.get(message["channel"])
-        if served is None:
+        if message["channel"] == _FEEDS_CHANNEL and message["type"] == "message":
+            self._take_event(message["data"])
+        elif served is None:
             return
-        if message["type"] == "subscribe":
+        elif message["type"] == "subscribe":
             # Also after a reconnect that redis-py made on its own.
-            self._request_load(served.stream.series, "subscribed")
+            self._request_load(served.series, "subscribed")
         elif message["type"] == "message":
             metrics.relay_messages_total.inc()
             try:
-                changes, missed = served.stream.receive(*parse_message(message["data"]))
+                is_missing = served.receive(*parse_message(message["data"]))
             except DecodeError as error:
                 metrics.relay_bad_messages_total.inc()
-                logger.warning(
-                    "message cannot be read", extra={"channel": served.stream.series.key, "reason": str(error)}
-                )
+                logger.warning("message cannot be read", extra={"channel": served.series.key, "reason": str(error)})
                 return
-            self._tell(served, changes)
-            if missed:
-                self._request_load(served.stream.series, "jumped")
+            if is_missing:
+                self._request_load(served.series, "jumped")
+
+    def _take_event(self, text: bytes) -> None:
+        # What cannot be read says nothing: the feed becomes stale.
+        with suppress(DecodeError):
+            self.feeds.receive(decode_event(text), now_ms(_clock))
 
     # -- the hashes -------------------------------------------------------------------------------------------------
 
@@ -219,12 +250,14 @@ class Relay:
             if window is None or not window.candles:
                 self._load_from_store([series])
             else:
-                self._tell(served, served.stream.load(window))
+                served.load(window)
 
     def _load_from_store(self, all_series: Iterable[Series]) -> None:
         for series in all_series:
             served = self._served.get(series)
-            if served is not None and not served.stream.loaded and series not in self._from_store:
+            if served is not None and served.stream.loaded:
+                served.announce()
+            elif served is not None and series not in self._from_store:
                 self._from_store[series] = asyncio.create_task(self._load_stored(series))
 
     async def _load_stored(self, series: Series) -> None:
@@ -233,8 +266,11 @@ class Relay:
         finally:
             del self._from_store[series]
         served = self._served.get(series)
-        if candles is not None and served is not None:
-            self._tell(served, served.stream.load_stored(candles[0] if candles else None))
+        if served is None:
+            return
+        if candles is not None:
+            served.load_stored(candles[0] if candles else None)
+        served.announce()
 
     # -- the check --------------------------------------------------------------------------------------------------
 
@@ -250,6 +286,8 @@ class Relay:
                     with _ends_while_written_to():
                         await self._pubsub.ping()
                 await self._check(list(self._served))
+                for text in (await self._ask_feeds()).values():
+                    self._take_event(text)
                 if self._pubsub is not None:
                     self._redis_is_there()
             except (redis.RedisError, OSError, TimeoutError) as error:
@@ -269,7 +307,7 @@ class Relay:
     def _leave_idle(self) -> None:
         """Stop serving what nobody has wanted for a whole check: a client that comes back at once finds it ready."""
         for series, served in list(self._served.items()):
-            served.idle_checks = 0 if served.subscribers else served.idle_checks + 1
+            served.idle_checks = 0 if served.is_wanted else served.idle_checks + 1
             if served.idle_checks > 1:
                 del self._served[series]
                 del self._by_channel[candles_channel(series).encode()]
@@ -285,12 +323,11 @@ class Relay:
                 pipeline.execute_command(command, candles_key(series), *arguments)
             return await pipeline.execute()
 
-    def _tell(self, served: _Served, changes: list[Candle]) -> None:
-        series = served.stream.series
-        for candle in changes:
-            served.frame = frame = text_frame(encode_line(candle))
-            for subscriber in tuple(served.subscribers):
-                subscriber.offer(series, candle.timestamp, frame)
+    async def _ask_feeds(self) -> dict[bytes, bytes]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.execute_command("HGETALL", FEEDS)
+            (answer,) = await pipeline.execute()
+        return dict(answer)
 
     def _redis_is_away(self, error: Exception) -> None:
         self._outage.failed(str(error) or type(error).__name__)

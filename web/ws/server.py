@@ -4,25 +4,27 @@ import asyncio
 import contextlib
 import functools
 import logging
+import random
 from collections.abc import Sequence
-from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
 from ingest.health import Progress
 from web import metrics
-from web.addresses import ClientAddresses, is_loopback
 from web.catalogue import Catalogue
 from web.settings import Settings
+from web.ws.admission import Admission
+from web.ws.channels import Channels
 from web.ws.client import CLOSE_SECONDS, WRITE_LIMITS, Client
+from web.ws.effects import Close, Effect, Open, Reply, Shut, Subscribe
 from web.ws.history import History
-from web.ws.limits import ConnectionCounts
-from web.ws.protocol import POLICY_VIOLATION, Close, Effect, ProtocolLimits, Reply, Session, Subscribe
+from web.ws.messages import ShutdownMessage, encode
+from web.ws.protocol import POLICY_VIOLATION, ProtocolLimits, Session
 from web.ws.relay import Relay
+from web.ws.status import LOOK_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +34,10 @@ GOING_AWAY = 1001
 HANDSHAKE_SECONDS = 10.0
 #: Frames of one client that wait to be handled; the socket is not read beyond.
 MAX_WAITING_FRAMES = 4
-#: Sockets in their handshake, beyond the connections that are counted.
-HANDSHAKE_ROOM = 1000
-#: When to come back after being refused (seconds).
-RETRY_AFTER_SECONDS = 10
+#: When clients are asked to come back after a planned stop (milliseconds): all of them within a time that grows with
+#: their number, so that whoever takes them sees at most about a thousand a second.
+RECONNECT_FROM_MS: Final = 500
+RECONNECT_SPREAD_MS: Final = (1_000, 15_000)
 #: How often the stored series are read, and how long the first read may hold up the start (seconds).
 CATALOGUE_SECONDS = 10.0
 FIRST_CATALOGUE_SECONDS = 2.0
@@ -46,14 +48,15 @@ class WebSocketServer:
 
     def __init__(self, settings: Settings, relay: Relay, history: History, progress: Progress) -> None:
         self._settings, self._relay, self._history, self._progress = settings, relay, history, progress
-        self._addresses = ClientAddresses(settings.trusted_proxies)
         self._catalogue = Catalogue(settings.configured)
         self._limits = ProtocolLimits(
-            settings.ws_max_subscriptions, settings.ws_max_commands_per_second, settings.ws_max_burst
+            settings.ws_max_subscriptions,
+            settings.ws_max_commands_per_second,
+            settings.ws_max_burst,
+            settings.ws_max_bad_frames,
         )
-        self._counts = ConnectionCounts(settings.ws_max_connections, settings.ws_max_connections_per_address)
-        #: Every TCP connection, also those in their handshake.
-        self._clients: set[Client] = set()
+        self._admission = Admission(settings)
+        self._channels = Channels(relay, history)
         self._closing: set[asyncio.Task[None]] = set()
         self._asked_store = asyncio.Event()
         #: Where it listens, once it does.
@@ -67,7 +70,13 @@ class WebSocketServer:
         """
         tasks = [
             asyncio.create_task(coroutine)
-            for coroutine in (self._relay.run(), self._follow_catalogue(), self._sweep_always(), stop.wait())
+            for coroutine in (
+                self._relay.run(),
+                self._follow_catalogue(),
+                self._sweep_always(),
+                self._tell_statuses_always(),
+                stop.wait(),
+            )
         ]
         try:
             # A store that answers is worth a moment: its pairs are known from the first client on.
@@ -93,14 +102,19 @@ class WebSocketServer:
             # Browsers always send an origin; programs need not.
             origins = [*map(Origin, self._settings.ws_origins), None]
         create_client: Any = functools.partial(
-            Client, made=self._client_made, lost=self._client_lost, max_waiting_rows=self._settings.ws_max_waiting_rows
+            Client,
+            made=self._admission.client_made,
+            lost=self._admission.client_lost,
+            max_waiting_rows=self._settings.ws_max_waiting_rows,
+            max_buffer_bytes=self._settings.ws_max_buffer_bytes,
+            max_stall_seconds=self._settings.ws_max_stall_seconds,
         )
         return await serve(
             self._handle,
             self._settings.bind_host,
             self._settings.ws_port,
             origins=origins,
-            process_request=self._process_request,
+            process_request=self._admission.process_request,
             create_connection=create_client,
             # 14 KiB per connection rather than 64, and one frame for all.
             compression=None,
@@ -117,57 +131,26 @@ class WebSocketServer:
 
     async def _close(self, server: Server) -> None:
         """Tell all clients that we go, and cut off who has not gone within five seconds."""
-        logger.info("stopping", extra={"connections": self._counts.total})
+        logger.info("stopping", extra={"connections": self._admission.connections})
+        self._announce_stop()
         server.close(code=GOING_AWAY, reason="the server is stopping")
         closed = asyncio.create_task(server.wait_closed())
         await asyncio.wait([closed], timeout=CLOSE_SECONDS)
-        for client in tuple(self._clients):
+        for client in tuple(self._admission.clients):
             client.cut_off("stopping")
         await asyncio.wait([closed], timeout=1.0)
         closed.cancel()
 
+    def _announce_stop(self) -> None:
+        least, most = RECONNECT_SPREAD_MS
+        spread = min(max(self._admission.connections, least), most)
+        for client in tuple(self._admission.clients):
+            # Clients of lines alone would not know what it is.
+            if client.session is not None and client.session.speaks_json:
+                after_ms = RECONNECT_FROM_MS + random.randrange(spread)
+                client.reply(encode(ShutdownMessage(reconnect_after_ms=after_ms)))
+
     # -- one connection ---------------------------------------------------------------------------------------------
-
-    def _client_made(self, client: Client) -> bool:
-        self._clients.add(client)
-        if len(self._clients) <= self._settings.ws_max_connections + HANDSHAKE_ROOM:
-            return True
-        metrics.ws_refused_total.labels("too many sockets").inc()
-        return False
-
-    def _client_lost(self, client: Client) -> None:
-        self._clients.discard(client)
-        if client.address is not None:
-            self._counts.remove(client.address)
-            metrics.ws_connections.set(self._counts.total)
-
-    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = request.path.partition("?")[0]
-        if path == "/livez":
-            return connection.respond(HTTPStatus.OK, "ok\n")
-        if path == "/metrics":
-            return connection.respond(HTTPStatus.OK, metrics.exposition().decode())
-        if "websocket" not in ",".join(request.headers.get_all("Upgrade")).lower():
-            # The library's own answer: 426 with what is expected.
-            return None
-        assert isinstance(connection, Client)
-        return self._count(connection, request)
-
-    def _count(self, client: Client, request: Request) -> Response | None:
-        peer = (client.remote_address or ("unknown",))[0]
-        address = self._addresses.of(peer, ",".join(request.headers.get_all("X-Forwarded-For")) or None)
-        reason = self._counts.refusal(address, exempt=is_loopback(address))
-        if reason is None:
-            client.address = address
-            self._counts.add(address)
-            metrics.ws_connections.set(self._counts.total)
-            return None
-        metrics.ws_refused_total.labels(reason).inc()
-        full = self._counts.total >= self._settings.ws_max_connections
-        status = HTTPStatus.SERVICE_UNAVAILABLE if full else HTTPStatus.TOO_MANY_REQUESTS
-        response = client.respond(status, f"{reason}\n")
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return response
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Client)
@@ -177,17 +160,18 @@ class WebSocketServer:
         client.opened_at = now()
         try:
             async for frame in client:
-                close = self._apply(client, client.session.receive(frame, now()))
+                close = await self._apply(client, client.session.receive(frame, now()))
                 if close is not None:
                     await client.close_or_cut_off(close.code, close.reason)
                     return
         except ConnectionClosed:
             pass
         finally:
-            for series in client.session.subscriptions:
+            for series in client.session.wanted.lines:
                 self._relay.unsubscribe(series, client)
+            self._channels.leave(client)
 
-    def _apply(self, client: Client, effects: list[Effect]) -> Close | None:
+    async def _apply(self, client: Client, effects: list[Effect]) -> Close | None:
         """Do what a frame asks for; returns the close that it ends in, if it does."""
         assert client.session is not None
         metrics.ws_commands_total.labels(
@@ -199,6 +183,11 @@ class WebSocketServer:
             elif isinstance(effect, Subscribe):
                 client.has_subscribed = True
                 self._relay.subscribe(effect.series, client)
+            elif isinstance(effect, Open):
+                client.has_subscribed = True
+                await self._channels.open(client, effect)
+            elif isinstance(effect, Shut):
+                self._channels.shut(client, effect.series)
             elif isinstance(effect, Close):
                 return effect
             else:
@@ -214,10 +203,10 @@ class WebSocketServer:
             await asyncio.sleep(1.0)
             self._progress.turned()
             subscriptions = 0
-            for client in tuple(self._clients):
+            for client in tuple(self._admission.clients):
                 if client.session is not None:
                     self._sweep(client, loop.time())
-                    subscriptions += len(client.session.subscriptions)
+                    subscriptions += len(client.session.wanted)
             metrics.ws_subscriptions.set(subscriptions)
 
     def _sweep(self, client: Client, now: float) -> None:
@@ -230,6 +219,11 @@ class WebSocketServer:
             )
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    async def _tell_statuses_always(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._channels.tell_statuses()
 
     async def _follow_catalogue(self) -> None:
         while True:

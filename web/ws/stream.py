@@ -77,6 +77,11 @@ class Stream:
         self._expected: Cursor | None = None
         self._reached: Cursor | None = None
 
+    @property
+    def cursor(self) -> Cursor | None:
+        """Everything up to here has come; None while the live side has told nothing."""
+        return self._cursor
+
     def receive(self, cursor: Cursor, candle: Candle) -> tuple[list[Candle], bool]:
         """Take a message; the flag says that messages before it are missing, so the window must be read."""
         missed = self.loaded and (

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ingest.candle import Interval, Series
 from web.catalogue import Catalogue
-from web.ws.protocol import Close, Effect, ProtocolLimits, Reply, Session, Subscribe, Unsubscribe
+from web.ws.effects import Close, Effect, Reply, Subscribe, Unsubscribe
+from web.ws.protocol import ProtocolLimits, Session
 
 PAIRS = ("BTC-USD", "ETH-USD", "ADA-USD")
 CODES = {"bad_json", "bad_request", "unknown_pair", "too_many_subscriptions", "rate_limited"}
@@ -19,7 +20,7 @@ def series(pair: str) -> Series:
 
 def make_session(*, subscriptions: int = 200, per_second: float = 10, burst: int = 1000) -> Session:
     catalogue = Catalogue({"sim": PAIRS, "kraken": ("XMR-EUR",)})
-    return Session(lambda: catalogue, ProtocolLimits(subscriptions, per_second, burst), now=0.0)
+    return Session(lambda: catalogue, ProtocolLimits(subscriptions, per_second, burst, 10), now=0.0)
 
 
 def receive(session: Session, frame: str | bytes) -> list[Effect]:
@@ -56,7 +57,7 @@ def test_subscribing_again_asks_for_the_newest_again_and_counts_once() -> None:
     effects = receive(session, "subscribe,BTC-USD") + receive(session, "subscribe,BTC-USD")
 
     assert effects == [Subscribe(series("BTC-USD"))] * 2
-    assert session.subscriptions == {series("BTC-USD")}
+    assert session.wanted.lines == {series("BTC-USD")}
 
 
 def test_unsubscribe_ends_a_subscription_once() -> None:
@@ -121,7 +122,7 @@ def test_one_subscription_too_many_is_refused_and_the_others_stay() -> None:
     effects = [effect for pair in PAIRS for effect in receive(session, f"subscribe,{pair}")]
 
     assert codes(effects) == ["too_many_subscriptions"]
-    assert session.subscriptions == {series("BTC-USD"), series("ETH-USD")}
+    assert session.wanted.lines == {series("BTC-USD"), series("ETH-USD")}
 
 
 def test_unsubscribing_makes_room() -> None:
@@ -198,6 +199,6 @@ def test_any_frames_yield_valid_effects_and_never_an_exception(steps: list[tuple
                 held.add(effect.series)
             elif isinstance(effect, Unsubscribe):
                 held.remove(effect.series)
-        assert held == session.subscriptions
+        assert held == session.wanted.lines
         assert len(held) <= 2
         assert all(effect == effects[-1] for effect in effects if isinstance(effect, Close))

@@ -30,7 +30,7 @@ class TornConnection:
 class Nobody:
     """A subscriber that does not mind."""
 
-    def offer(self, series: Series, timestamp: int, frame: bytes) -> None:
+    def offer(self, series: Series, timestamp: int, frame: bytes, /) -> None:
         """Take a frame."""
 
 
@@ -41,7 +41,7 @@ def test_a_connection_that_ends_while_it_is_written_to_does_not_end_the_relay(
     monkeypatch.setattr(relay_module, "CHECK_SECONDS", 0.0)
 
     async def run() -> int:
-        relay = Relay("redis://127.0.0.1:1/0", cast("History", None))
+        relay = Relay("redis://127.0.0.1:1/0", cast("History", None), 60)
         torn = TornConnection()
         relay._pubsub = torn
         series = Series("sim", "BTC-USD", Interval.M1)
