@@ -1,0 +1,44 @@
+"""The REST API as it runs, for whoever asks for it: gunicorn, a store and a Redis."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.web_processes import REST, free_port, running
+from workers.settings import Settings
+from workers.store import CandleStore, make_store
+
+
+@pytest.fixture
+def store(mongo_uri: str, database: str) -> Iterator[CandleStore]:
+    """An empty store."""
+    opened = make_store(Settings.from_env(mongo_uri=mongo_uri, mongo_db=database))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def environment(mongo_uri: str, database: str, redis_url: str) -> dict[str, str]:
+    """Settings of a server on that store, and on a port of its own."""
+    return {
+        "MONGO_URI": mongo_uri,
+        "MONGO_DB": database,
+        "REDIS_URL": redis_url,
+        "REST_PORT": str(free_port()),
+        "EXCHANGE": "sim",
+        "PAIRS": "BTC-USD",
+        "LOG_FORMAT": "json",
+    }
+
+
+@pytest.fixture
+def api(environment: dict[str, str], tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of the server."""
+    port = int(environment["REST_PORT"])
+    with (
+        running(REST, port, tmp_path / "rest.log", **environment),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
+    ):
+        yield client
