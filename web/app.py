@@ -11,6 +11,7 @@ from web.addresses import ClientAddresses
 from web.catalogue import Catalogue
 from web.feeds import FeedSource, LiveFeeds
 from web.middleware import RequestRecord, SafeHeaders
+from web.ratelimit import RateLimit, RequestCounter
 from web.reading import GetStore
 from web.resources.base import Resource
 from web.resources.candles import Candles
@@ -19,8 +20,12 @@ from web.resources.health import Health, Livez, Metrics, Readyz
 from web.resources.ohlcv import Ohlcv
 from web.resources.pairs import Pairs
 from web.resources.start import Start
+from web.resources.udf import UdfConfig, UdfHistory, UdfSearch, UdfSymbols, UdfTime
 from web.settings import Settings
 from workers.store import get_store as get_process_store
+
+#: What scripts of other origins may read beside what browsers always let them.
+_READABLE_HEADERS = ["ETag", "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"]
 
 
 def create_app(
@@ -41,7 +46,7 @@ def create_app(
     feeds = feeds or LiveFeeds(settings.live_url)
     clock = clock or SystemClock()
     configured = Catalogue(settings.configured)
-    app = falcon.App(middleware=_middleware(settings))
+    app = falcon.App(middleware=_middleware(settings, clock))
     app.resp_options.xml_error_serialization = False
     # Otherwise "from=" would vanish and everything be returned.
     app.req_options.keep_blank_qs_values = True
@@ -53,6 +58,11 @@ def create_app(
         "/api/candles": Candles(get_store, configured),
         "/api/pairs": Pairs(get_store, configured),
         "/api/feeds": Feeds(feeds, clock),
+        "/udf/config": UdfConfig(configured),
+        "/udf/symbols": UdfSymbols(get_store, configured),
+        "/udf/search": UdfSearch(get_store, configured),
+        "/udf/history": UdfHistory(get_store, configured, clock),
+        "/udf/time": UdfTime(clock),
         "/livez": Livez(),
         "/readyz": Readyz(get_store, feeds),
         "/health": Health(get_store, feeds, clock, settings),
@@ -63,13 +73,15 @@ def create_app(
     return app
 
 
-def _middleware(settings: Settings) -> list[Any]:
+def _middleware(settings: Settings, clock: Clock) -> list[Any]:
     anyone = settings.cors_origins == ("*",)
-    return [
+    addresses = ClientAddresses(settings.trusted_proxies)
+    middleware: list[Any] = [
         # First in, last out: it measures what all the others do.
-        RequestRecord(ClientAddresses(settings.trusted_proxies)),
-        CORSMiddleware(
-            "*" if anyone else settings.cors_origins, expose_headers=["ETag", "Link", "Retry-After", "X-Request-Id"]
-        ),
+        RequestRecord(addresses),
+        CORSMiddleware("*" if anyone else settings.cors_origins, expose_headers=_READABLE_HEADERS),
         SafeHeaders(restricted_origins=not anyone),
     ]
+    if quota := settings.rest_max_requests_per_minute:
+        middleware.append(RateLimit(RequestCounter(settings.live_url, quota, clock), quota, addresses))
+    return middleware
