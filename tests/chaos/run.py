@@ -96,11 +96,16 @@ def _run(clusters: Clusters, label: str, planned: list[Planned], seconds: float,
     return result
 
 
-def _seeds(text: str) -> range:
-    first, _, last = text.rpartition("-")
-    if not last.isdecimal() or not (first or "1").isdecimal() or int(last) < int(first or 1):
+def seeds_of(text: str) -> range:
+    """Seeds as the command line names them: ``20`` for 1 to 20, or ``41-60``.
+
+    Raises:
+        ArgumentTypeError: If the text is neither.
+    """
+    numbers = (["1"] if "-" not in text else []) + text.split("-")
+    if len(numbers) != 2 or not all(map(str.isdecimal, numbers)) or int(numbers[1]) < int(numbers[0]):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seeds and no range, expected 20 or 41-60")
-    return range(int(first or 1), int(last) + 1)
+    return range(int(numbers[0]), int(numbers[1]) + 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--seeds",
-        type=_seeds,
+        type=seeds_of,
         default=range(1, 6),
         help="so many from 1 on, or a range such as 41-60 (default: 5)",
     )
