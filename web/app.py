@@ -10,6 +10,7 @@ from web import errors
 from web.addresses import ClientAddresses
 from web.catalogue import Catalogue
 from web.feeds import FeedSource, LiveFeeds
+from web.listing import SeriesListing
 from web.middleware import RequestRecord, SafeHeaders
 from web.ratelimit import RateLimit, RequestCounter
 from web.reading import GetStore
@@ -56,7 +57,7 @@ def create_app(
         "/": Start(settings),
         "/api/ohlcv": Ohlcv(get_store, configured),
         "/api/candles": Candles(get_store, configured),
-        "/api/pairs": Pairs(get_store, configured),
+        "/api/pairs": Pairs(SeriesListing(get_store, configured, clock.monotonic)),
         "/api/feeds": Feeds(feeds, clock),
         "/udf/config": UdfConfig(configured),
         "/udf/symbols": UdfSymbols(get_store, configured),

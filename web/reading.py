@@ -53,8 +53,8 @@ class CandleReader(Protocol):
     def series(self) -> list[Series]:
         """Every stored series."""
 
-    def bounds(self, series: Series) -> tuple[int, int] | None:
-        """Earliest and newest open time."""
+    def edge(self, series: Series, *, newest: bool) -> int | None:
+        """The newest or the earliest open time."""
 
     def ping(self) -> None:
         """Return if the store answers."""

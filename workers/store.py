@@ -222,13 +222,14 @@ class CandleStore:
             if each.get("interval") in _INTERVALS
         )
 
-    def bounds(self, series: Series) -> tuple[int, int] | None:
-        """The earliest and the newest open time of a series (Unix milliseconds), None without candles."""
-        oldest = self.find(series, limit=1, newest_first=False)
-        newest = self.find(series, limit=1)
-        if not oldest or not newest:
-            return None
-        return oldest[0].timestamp, newest[0].timestamp
+    def edge(self, series: Series, *, newest: bool) -> int | None:
+        """The newest, or else the earliest, open time of a series (Unix milliseconds), None without candles."""
+        order = pymongo.DESCENDING if newest else pymongo.ASCENDING
+        with self._reads("edge"):
+            # The primary key alone answers: the open time is part of it.
+            cursor = self._candles.find({"_id": _id_range(series, None, None)}, {"_id": 1})
+            ids = [document["_id"] for document in cursor.sort("_id", order).limit(1)]
+        return int.from_bytes(ids[0].binary[8:]) * 1000 if ids else None
 
     def ping(self) -> None:
         """Return if the store answers.

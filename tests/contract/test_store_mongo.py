@@ -47,6 +47,23 @@ def test_reads_back_what_was_written(store: CandleStore) -> None:
     assert [str(candle.volume) for candle in found] == ["1.50E+3"] * 3
 
 
+def test_rows_are_the_same_candles_as_text(store: CandleStore) -> None:
+    candles = [make_candle(number, volume=Decimal("1.50E+3"), state=state) for number, state in enumerate(State)]
+    assert store.write([*candles, make_candle(pair="ETH-USD")]) == []
+
+    rows = store.find_rows(SERIES, minute(1), minute(3), limit=10, newest_first=False)
+
+    assert rows == [(each.timestamp, *map(str, each.values), each.state.value, each.rev) for each in candles[1:4]]
+
+
+def test_rows_can_be_limited_to_finals(store: CandleStore) -> None:
+    assert store.write([make_candle(number, state=state) for number, state in enumerate(State)]) == []
+
+    rows = store.find_rows(SERIES, limit=10, finals_only=True)
+
+    assert [(row[0], row[6]) for row in rows] == [(minute(4), "corrected"), (minute(3), "final")]
+
+
 def test_a_document_has_the_published_shape(store: CandleStore, client: MongoClient[Document], database: str) -> None:
     store.write([make_candle()])
 
@@ -144,8 +161,8 @@ def test_lists_series_and_their_bounds(store: CandleStore) -> None:
 
     kraken = Series("kraken", "BTC-USD", Interval.M1)
     assert store.series() == [kraken, SERIES]
-    assert store.bounds(SERIES) == (minute(2), minute(7))
-    assert store.bounds(Series("sim", "NO-SUCH", Interval.M1)) is None
+    assert (store.edge(SERIES, newest=False), store.edge(SERIES, newest=True)) == (minute(2), minute(7))
+    assert store.edge(Series("sim", "NO-SUCH", Interval.M1), newest=True) is None
 
 
 def test_reads_candles_of_several_series_by_their_ids(

@@ -67,9 +67,12 @@ class CandleResource(Resource):
         body = self.encode(query, page)
         resp.set_header("Cache-Control", CACHE_FINAL if _is_settled(query, page) else NO_CACHE)
         if _is_final(page):
-            resp.etag = blake2b(body, digest_size=16).hexdigest()
-            if _holds(req, resp.etag):
+            tag = blake2b(body, digest_size=16).hexdigest()
+            resp.etag = tag
+            if _holds(req, tag):
                 resp.status = falcon.HTTP_304
+                # It describes a body.
+                resp.delete_header("Content-Type")
                 return
         resp.data = body
 
@@ -104,10 +107,10 @@ def _is_settled(query: CandleQuery, page: Page) -> bool:
     return ends_ms is not None and newest_ms + query.series.interval.milliseconds > ends_ms
 
 
-def _holds(req: falcon.Request, etag: str) -> bool:
+def _holds(req: falcon.Request, tag: str) -> bool:
     """Whether the client already holds what has this tag."""
     held = req.if_none_match or []
-    return "*" in held or etag in held
+    return "*" in held or tag in held
 
 
 def _next_query(query: CandleQuery, last_ms: int) -> str:

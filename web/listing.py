@@ -1,0 +1,77 @@
+"""What `/api/pairs` lists, read from the store at most every other second however many ask.
+
+A list costs the store a query per series, and a second one now and then. So each process keeps one list, for two
+seconds; of those who ask meanwhile one reads and the others wait for it. An answer says how old it is.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from ingest.candle import Series
+from web.answers import KnownSeries
+from web.catalogue import Catalogue
+from web.reading import DEADLINE_SECONDS, CandleReader, GetStore
+from workers.errors import StoreUnavailable
+from workers.store import deadline
+
+#: How long a list is good (seconds).
+KEEP_SECONDS: Final = 2.0
+#: The same for earliest open times, which only a backfill changes.
+KEEP_EARLIEST_SECONDS: Final = 60.0
+
+
+class Listing(NamedTuple):
+    """Every known series, and the moment of reading (monotonic seconds)."""
+
+    rows: list[KnownSeries]
+    read_at: float
+
+
+class SeriesListing:
+    """The list of a process; safe for use from several threads, its memory that of one list."""
+
+    def __init__(
+        self, get_store: GetStore, configured: Catalogue, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._get_store, self._configured, self._monotonic = get_store, configured, monotonic
+        self._lock = threading.Lock()
+        self._held: Listing | None = None
+        self._earliest: dict[Series, int] = {}
+        self._earliest_read_at = monotonic()
+
+    def read(self) -> tuple[list[KnownSeries], int]:
+        """The list, ordered by exchange, pair and interval, and its age in whole seconds.
+
+        Raises:
+            StoreUnavailable: If the store does not answer in time. A failure is not kept.
+        """
+        started = time.monotonic()
+        # Who waits for another's reading has one deadline for both.
+        if not self._lock.acquire(timeout=DEADLINE_SECONDS):
+            raise StoreUnavailable("list", f"no answer within {DEADLINE_SECONDS} s")
+        try:
+            held, now = self._held, self._monotonic()
+            if held is None or now - held.read_at >= KEEP_SECONDS:
+                with deadline(max(0.1, DEADLINE_SECONDS - (time.monotonic() - started))):
+                    held = self._held = Listing(self._read(now), now)
+            return held.rows, int(now - held.read_at)
+        finally:
+            self._lock.release()
+
+    def _read(self, now: float) -> list[KnownSeries]:
+        if now - self._earliest_read_at >= KEEP_EARLIEST_SECONDS:
+            self._earliest, self._earliest_read_at = {}, now
+        store = self._get_store()
+        known = self._configured.with_stored(store.series()).series
+        return [self._row(store, series) for series in known]
+
+    def _row(self, store: CandleReader, series: Series) -> KnownSeries:
+        newest = store.edge(series, newest=True)
+        earliest = self._earliest.get(series)
+        if earliest is None and newest is not None:
+            earliest = store.edge(series, newest=False)
+            if earliest is not None:
+                self._earliest[series] = earliest
+        return KnownSeries(series.exchange, series.pair, series.interval, earliest, newest)
