@@ -10,7 +10,7 @@ and one for questions to the store and to Kafka that may take long. None of them
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -20,15 +20,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ingest.clock import Clock, SystemClock
 from ingest.health import Progress
-from ingest.kafka import client_config
 from ingest.topics import DEAD_LETTERS
 from workers import metrics
 from workers.applier import Applied, Applier
 from workers.assigned import Assigned, names
 from workers.assignment import Assignment
 from workers.backpressure import Backpressure
+from workers.bridge_report import report
 from workers.commits import Commits
 from workers.completions import Completion, CompletionReader
+from workers.consumer import make_consumer
 from workers.dead_letters import DeadLetters
 from workers.doorbell import DoorbellBroker
 from workers.policies import Policy
@@ -71,7 +72,7 @@ class Bridge:
         self._clock = clock or SystemClock()
         self._store = store if policy.watermark_in_store else None
         group = group or policy.group
-        self._consumer = Consumer({**_consumer_config(kafka_brokers, group), "on_commit": self._on_commit})
+        self._consumer = make_consumer(kafka_brokers, group, self._on_commit)
         self._background = ThreadPoolExecutor(2, thread_name_prefix="background")
         self._commits = Commits(self._consumer, policy.name, self._store, self._background)
         self._letters = DeadLetters(kafka_brokers, dead_letter_topic) if policy.dead_letters else None
@@ -129,18 +130,22 @@ class Bridge:
             self._commits.commit(self._assigned)
             for assignment, stored in self._commits.advance_in_store(self._assigned):
                 self._assigned.rewind(assignment, stored)
-            self._report()
+            report(self._policy.name, self._assigned, self._leases, self._backpressure, self._consumer)
 
     def _read(self) -> None:
-        # What waits for a completion must not wait for a record as well.
-        held_up = any(each.collector.began_at is not None for each in self._assigned if self._must_wait(each))
-        message = self._consumer.poll(HELD_UP_SECONDS if held_up else POLL_SECONDS)
+        message = self._consumer.poll(HELD_UP_SECONDS if self._is_held_up() else POLL_SECONDS)
         if message is None:
             return
         # Taken in before the next call: that may run a rebalance, after which this record would be out of place.
         self._take_in(message)
         for message in self._consumer.consume(MAX_POLLED - 1, 0):
             self._take_in(message)
+
+    def _is_held_up(self) -> bool:
+        """Whether records wait for a completion, which must come soon; one that does not is no reason to hurry."""
+        since = self._clock.monotonic() - UPKEEP_SECONDS
+        began = (each.collector.began_at for each in self._assigned if self._must_wait(each))
+        return any(began_at is not None and began_at > since for began_at in began)
 
     def _take_in(self, message: Message) -> None:
         error = message.error()
@@ -324,41 +329,6 @@ class Bridge:
         self._reader.stop()
         self._consumer.close()
         self._background.shutdown(wait=False, cancel_futures=True)
-
-    # -- report -------------------------------------------------------------------------------------------------------
-
-    def _report(self) -> None:
-        name = self._policy.name
-        waiting = [batch for each in self._assigned for batch in each.unfinished()]
-        metrics.BRIDGE_BATCHES.labels(name).set(len(waiting))
-        metrics.BRIDGE_ROWS.labels(name).set(sum(len(batch.rows) for batch in waiting))
-        metrics.BRIDGE_PAUSED.labels(name).set(self._backpressure.paused)
-        metrics.BRIDGE_QUEUE_DEAD.labels(name).set(self._leases.queue_dead)
-        for each in self._assigned:
-            where = (name, each.topic, str(each.partition))
-            metrics.BRIDGE_RECORDS_IN_FLIGHT.labels(*where).set(sum(batch.records for batch in each.unfinished()))
-            watermark = each.batches.watermark
-            if watermark is not None:
-                metrics.BRIDGE_WATERMARK.labels(*where).set(watermark)
-                with suppress(KafkaException):
-                    _, end = self._consumer.get_watermark_offsets(each.at(), cached=True)
-                    metrics.BRIDGE_LAG.labels(*where).set(max(0, end - watermark))
-
-
-def _consumer_config(brokers: str, group: str) -> "dict[str, str | int | float | bool | Callable[..., None]]":
-    return {
-        **client_config(brokers, polled=True),
-        "group.id": group,
-        # The broker balances members in 0.6 s rather than 5 s.
-        "group.protocol": "consumer",
-        # Only watermarks are committed, by us.
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-        # What is read ahead is memory; a full queue is looked at again soon rather than in a second.
-        "queued.max.messages.kbytes": 4096,
-        "fetch.queue.backoff.ms": 50,
-    }
 
 
 def _as_bytes(data: bytes | str | None) -> bytes | None:
