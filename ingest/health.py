@@ -9,10 +9,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ logger = logging.getLogger(__name__)
 STALL_SECONDS = 30
 #: Exit status of a process that its watchdog ended (EX_SOFTWARE of sysexits.h).
 WEDGED_EXIT_STATUS = 70
+#: Requests answered at once, each in a thread; who comes on top is hung up on.
+MAX_REQUESTS = 16
+
+#: Shown by those processes alone that serve here.
+_refused_total = Counter(
+    "health_refused_total", "Connections to the port of /livez and /metrics hung up on, being too many.", registry=None
+)
 
 
 class Progress:
@@ -84,10 +92,34 @@ def serve_health(host: str, port: int, progress: Progress, registry: CollectorRe
     Raises:
         OSError: If the address is taken or not ours.
     """
-    server = make_server(host, port, _application(progress, registry), ThreadingWSGIServer, _QuietHandler)
-    assert isinstance(server, ThreadingWSGIServer)
+    server = make_server(host, port, _application(progress, registry), _BoundedServer, _QuietHandler)
+    with suppress(ValueError):  # it is there already: some tests serve more than once
+        registry.register(_refused_total)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
+
+
+class _BoundedServer(ThreadingWSGIServer):
+    """Answers so many requests at once: a thread per connection, however many, would cost what a prober likes."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._free = threading.BoundedSemaphore(MAX_REQUESTS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, or hang up."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        _refused_total.inc()
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, in the thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
 
 def _application(
