@@ -39,6 +39,8 @@ ANSWER_SECONDS: Final = 5.0
 #: How long it waits for an exact time of the exchange before it ends at the end of the running candle.
 #: Blockchain.com says its time each 5.1 s.
 EXACT_TIME_SECONDS: Final = 6.0
+#: Reasons of the exchange that were said and are not said again; it may think of ever new ones.
+MAX_REJECTIONS: Final = 1_000
 
 
 class Intake:
@@ -193,6 +195,8 @@ class Intake:
         metrics.feed_pairs_rejected.labels(self.exchange).set(len(self._sight.refused_pairs))
         # Once per pair and reason: a reconnect is refused the same pairs again.
         if (rejected.pair, rejected.reason) not in self._rejections:
+            if len(self._rejections) >= MAX_REJECTIONS:
+                self._rejections.clear()
             self._rejections.add((rejected.pair, rejected.reason))
             logger.warning(
                 "subscription rejected, following the others",

@@ -8,7 +8,7 @@ import pytest
 from ingest.candle import State
 from ingest.events import EventKind, FeedEvent, FeedState
 from ingest.exchanges.base import Event, Heartbeat, Invalid, MissedFrames, Rejected, Subscribed
-from ingest.intake import ANSWER_SECONDS, EXACT_TIME_SECONDS, Intake
+from ingest.intake import ANSWER_SECONDS, EXACT_TIME_SECONDS, MAX_REJECTIONS, Intake
 from ingest.producer import CandleProducer
 from ingest.revision import HybridClock
 from ingest.tail import Tail
@@ -286,6 +286,18 @@ def test_a_rejected_pair_is_named_once_and_the_others_go_on(bench: Bench, caplog
         [("BTC-USD", 0, "open")],
     )
     assert bench.intake.ask_again() == ["follow BTC-USD"]
+
+
+def test_an_exchange_with_ever_new_reasons_costs_no_more_memory(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    reasons = [f"try again at {number}" for number in range(MAX_REJECTIONS + 1)]
+    bench.connect(*(Rejected(None, reason, retryable=True) for reason in reasons))
+    caplog.clear()
+
+    bench.hear(*(Rejected(None, reason, retryable=True) for reason in (reasons[-1], reasons[0])))
+
+    # What was said longest ago is said again, because it is not remembered any more.
+    assert [record.__dict__["reason"] for record in caplog.records] == [reasons[0]]
 
 
 def test_a_rejection_that_may_pass_is_asked_about_again(bench: Bench) -> None:
