@@ -39,6 +39,11 @@ class Marks(Generic[T]):
         self._placed: deque[Mark[T]] = deque()
         self.reached: T | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many places wait to be reached."""
+        return len(self._placed)
+
     def open(self) -> Mark[T]:
         """Count one more unresolved record and return the mark to resolve it with."""
         self._current.unresolved += 1

@@ -38,6 +38,10 @@ producer_failures_total = Counter(
     "producer_failures_total", "Records that Kafka did not take, by kind; candles and events are tried again.", ["kind"]
 )
 producer_backlog_candles = Gauge("producer_backlog_candles", "Candles that wait because Kafka cannot take them now.")
+producer_backlog_events = Gauge("producer_backlog_events", "Feed events that wait because Kafka cannot take them now.")
+feed_waiting_marks = Gauge(
+    "feed_waiting_marks", "Beats whose time is not told yet, as Kafka has not acknowledged all before it.", ["exchange"]
+)
 producer_outstanding_records = Gauge(
     "producer_outstanding_records", "Records handed to the Kafka client and not yet acknowledged."
 )
@@ -55,7 +59,7 @@ def start_at_zero(exchange: str) -> None:
         candles_lost_total,
     ):
         counter.labels(exchange)
-    for gauge in (feed_pairs_rejected, feed_last_frame_timestamp_seconds):
+    for gauge in (feed_pairs_rejected, feed_last_frame_timestamp_seconds, feed_waiting_marks):
         gauge.labels(exchange)
     for state in State:
         candles_produced_total.labels(exchange, state.value)

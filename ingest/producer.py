@@ -199,6 +199,7 @@ class CandleProducer:
         if self.waiting:
             self._drain()
         metrics.producer_backlog_candles.set(len(self._candles))
+        metrics.producer_backlog_events.set(len(self._events))
         metrics.producer_outstanding_records.set(len(self._client))
 
     async def run(self) -> None:

@@ -53,6 +53,7 @@ class FeedStatus:
         """
         if seen is not None:
             self.marks.place(seen)
+        metrics.feed_waiting_marks.labels(self._exchange).set(self.marks.waiting)
         until, pairs = self.marks.reached or (None, ())
         self._send(self._event(EventKind.BEAT, until=until, pairs=pairs))
 

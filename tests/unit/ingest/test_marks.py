@@ -70,3 +70,16 @@ def test_reached_is_never_past_an_unresolved_record(actions: list[str | int], li
 
         oldest = min((opened for opened, _ in unresolved), default=len(actions))
         assert marks.reached is None or marks.reached < oldest
+
+
+def test_tells_how_many_places_wait() -> None:
+    marks: Marks[int] = Marks(limit=3)
+    first = marks.open()
+    for place in range(5):
+        marks.place(place)
+
+    waiting = [marks.waiting]
+    first.resolve()
+    waiting.append(marks.waiting)
+
+    assert waiting == [3, 0]
