@@ -48,6 +48,8 @@ MAX_SECONDS = 2**32 - 1
 _DUPLICATE_KEY = 11000
 #: How long a series is believed to be written down. The store may be restored from an older copy at any time.
 _KNOWN_SECONDS = 60.0
+#: So many are remembered at most: a topic may be flooded with series, each of them for one record.
+MAX_KNOWN_SERIES = 10_000
 
 _INTERVALS = {interval.value: interval for interval in Interval}
 _STATES = {state.value: state for state in State}
@@ -297,6 +299,8 @@ class CandleStore:
             ordered=False,
         )
         held = {bytes(each["_id"]): each for each in self._series.find({"_id": {"$in": list(unknown)}})}
+        if len(self._known) + len(unknown) > MAX_KNOWN_SERIES:
+            self._known.clear()  # the others are asked for once more
         for head, series in unknown.items():
             document = held.get(head, {})
             if {name: document.get(name) for name in Series._fields} != _series_document(series):

@@ -196,6 +196,21 @@ def test_a_hash_that_belongs_to_another_series_stops_the_write(
     assert store.find(SERIES, limit=1) == []
 
 
+def test_of_very_many_series_not_all_are_remembered(
+    store: CandleStore, client: MongoClient[Document], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.store.MAX_KNOWN_SERIES", 2)
+    for pair in ("A-USD", "B-USD", "C-USD"):
+        store.write([make_candle(pair=pair)])
+    client[database]["series"].delete_many({})
+
+    for pair in ("C-USD", "A-USD"):
+        store.write([make_candle(pair=pair, state=State.FINAL)])
+
+    # Who is remembered is not written down again for a minute.
+    assert [series.pair for series in store.series()] == ["A-USD"]
+
+
 def test_what_cannot_be_encoded_is_refused_and_costs_nothing_else(store: CandleStore) -> None:
     good = [make_candle(number) for number in (0, 2)]
     too_precise = make_candle(1, volume=Decimal("1." + "1" * 40))
