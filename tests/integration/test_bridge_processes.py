@@ -13,10 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from confluent_kafka import Producer
+from pymongo import MongoClient
 
-from ingest.topics import ensure_topics
+from ingest.codec import encode_candle
+from ingest.kafka import client_config
+from ingest.topics import CANDLES, ensure_topics
+from tests.chaos.proxy import Mode, Proxies
 from tests.conftest import make_candle
 from tests.integration.bridge_bench import BridgeBench, topics_for, wait_until
+from tests.integration.web_processes import free_port
 from workers.broker import make_broker
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +131,66 @@ def test_a_worker_program_ends_cleanly_on_sigterm(start: Callable[..., subproces
     process = start(*workers_command("fanout"))
 
     assert exit_status(process) == (0, True)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+@pytest.mark.parametrize("silent", ["MONGO_URI", "REDIS_URL"])
+def test_bridge_and_workers_leave_in_time_while_a_service_is_silent(
+    silent: str,
+    signals: int,
+    start: Callable[..., subprocess.Popen[bytes]],
+    environment: dict[str, str],
+    kafka_brokers: str,
+    mongo_uri: str,
+    database: str,
+) -> None:
+    ensure_topics(kafka_brokers)
+    producer = Producer(client_config(kafka_brokers))
+    head, _, tail = environment[silent].rpartition(":")
+    target, _, path = tail.partition("/")
+    port, health_port = free_port(), str(free_port())
+    behind_proxy = {silent: f"{head}:{port}/{path}"}
+    with Proxies() as proxies, MongoClient[dict[str, object]](mongo_uri) as client:
+        proxies.add(silent, port, int(target))
+        workers = start(*workers_command("persist"), **behind_proxy)
+        bridge = start(
+            sys.executable, "-m", "workers", "bridge", "persist", **behind_proxy, **{"HEALTH_PORT": health_port}
+        )
+        _produce(producer, 0)
+        wait_until(lambda: client[database].candles.find_one(), "a candle is stored")
+        proxies.set(silent, Mode.BLACK_HOLE)
+        _produce(producer, 1)
+        wait_until(lambda: _in_flight(health_port), "a batch is under way")
+
+        took = _stop_all([bridge, workers], signals)
+
+    assert max(took) < 15
+    assert bridge.returncode == 0
+
+
+def _produce(producer: Producer, number: int) -> None:
+    producer.produce(CANDLES, encode_candle(make_candle(number, written_us=time.time_ns() // 1000)), b"sim|BTC-USD|1m")
+    assert producer.flush(10) == 0
+
+
+def _in_flight(health_port: str) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{health_port}/metrics", timeout=5) as answer:
+        return b'bridge_inflight_batches{bridge="persist"} 1.0' in answer.read()
+
+
+def _stop_all(processes: list[subprocess.Popen[bytes]], signals: int) -> list[float]:
+    """SIGTERM to all, so often, a second apart; returns how long each took."""
+    began_at = time.monotonic()
+    for number in range(signals):
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        if number + 1 < signals:
+            time.sleep(1.0)  # an operator's patience: what matters is that the first one is being worked on
+    took = []
+    for process in processes:
+        process.wait(30)
+        took.append(time.monotonic() - began_at)
+    return took
 
 
 def test_a_worker_ends_when_its_parent_was_killed(start: Callable[..., subprocess.Popen[bytes]]) -> None:
