@@ -48,6 +48,11 @@ class Applier:
         """Stop after the current batch."""
         self._stopping.set()
 
+    @property
+    def waiting(self) -> int:
+        """How many batches wait for it, those that are no longer wanted included."""
+        return self._batches.qsize()
+
     def submit(self, assignment: Assignment, batch: Batch) -> None:
         """Apply a batch soon."""
         self._batches.put((assignment, batch))

@@ -131,6 +131,7 @@ class Bridge:
             for assignment, stored in self._commits.advance_in_store(self._assigned):
                 self._assigned.rewind(assignment, stored)
             report(self._policy.name, self._assigned, self._leases, self._backpressure, self._consumer)
+            metrics.BRIDGE_OWN_BATCHES.labels(self._policy.name).set(self._applier.waiting)
 
     def _read(self) -> None:
         message = self._consumer.poll(HELD_UP_SECONDS if self._is_held_up() else POLL_SECONDS)

@@ -40,6 +40,9 @@ BRIDGE_ENQUEUE_FAILED: Final = Counter(
 BRIDGE_APPLIED_ITSELF: Final = Counter(
     "bridge_applied_itself_total", "Batches that the bridge applied itself, without a worker.", ("bridge",)
 )
+BRIDGE_OWN_BATCHES: Final = Gauge(
+    "bridge_own_batches", "Batches that wait until the bridge itself has applied them.", ("bridge",)
+)
 BRIDGE_COMMITS: Final = Counter("bridge_commits_total", "Commits of watermarks to Kafka.", ("bridge", "result"))
 BRIDGE_REWINDS: Final = Counter(
     "bridge_rewinds_total", "Rewinds because the store turned out to be an older copy.", ("bridge",)
