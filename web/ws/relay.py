@@ -321,12 +321,14 @@ class Relay:
         async with self._client.pipeline(transaction=False) as pipeline:
             for series in all_series:
                 pipeline.execute_command(command, candles_key(series), *arguments)
-            return await pipeline.execute()
+            with _ends_while_written_to():
+                return await pipeline.execute()
 
     async def _ask_feeds(self) -> dict[bytes, bytes]:
         async with self._client.pipeline(transaction=False) as pipeline:
             pipeline.execute_command("HGETALL", FEEDS)
-            (answer,) = await pipeline.execute()
+            with _ends_while_written_to():
+                (answer,) = await pipeline.execute()
         return dict(answer)
 
     def _redis_is_away(self, error: Exception) -> None:
@@ -342,11 +344,12 @@ class Relay:
 def _ends_while_written_to() -> Iterator[None]:
     """Call a connection lost that its reader lets go of while somebody else is about to write.
 
-    redis-py then finds no writer where it looked for one a moment before, and says so with an AttributeError.
+    redis-py then finds no writer where it looked for one a moment before, and says so with an AttributeError; or one
+    whose socket is closed, of which uvloop says so with a RuntimeError.
     """
     try:
         yield
-    except AttributeError as error:
+    except (AttributeError, RuntimeError) as error:
         raise redis.ConnectionError("the connection ended while it was written to") from error
 
 

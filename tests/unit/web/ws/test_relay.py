@@ -58,3 +58,50 @@ def test_a_connection_that_ends_while_it_is_written_to_does_not_end_the_relay(
         return torn.asked
 
     assert asyncio.run(run()) == 2
+
+
+class ClosedClient:
+    """redis-py's client on an event loop (uvloop) that names a closed socket in its own way."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def pipeline(self, *, transaction: bool) -> "ClosedClient":
+        """Itself."""
+        return self
+
+    async def __aenter__(self) -> "ClosedClient":
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Nothing to give back."""
+
+    def execute_command(self, *_words: str) -> None:
+        """Take a command."""
+
+    async def execute(self) -> list[object]:
+        """What uvloop does when its transport is closed."""
+        self.asked += 1
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+
+def test_a_socket_that_is_closed_when_the_counters_are_asked_for_does_not_end_the_relay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "CHECK_SECONDS", 0.0)
+
+    async def run() -> int:
+        relay = Relay("redis://127.0.0.1:1/0", cast("History", None), 60)
+        closed = ClosedClient()
+        monkeypatch.setattr(relay, "_client", closed)
+        relay.subscribe(Series("sim", "BTC-USD", Interval.M1), Nobody())
+        running = asyncio.create_task(relay._check_always())
+        async with asyncio.timeout(5):
+            while closed.asked < 2 and not running.done():
+                await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):  # and nothing that it ended with by itself
+            await running
+        return closed.asked
+
+    assert asyncio.run(run()) == 2
