@@ -108,9 +108,9 @@ class FrozenClients(Tap):
         held = {each.raddr.port for each in self._server.net_connections("tcp") if each.raddr}
         gone = [each for each in self._clients if each.port not in held]
         self.kept += [now - each.since for each in gone]
+        self._clients = [each for each in self._clients if each.port in held]
         for each in gone:
             each.sock.close()
-        self._clients = [each for each in self._clients if each.port in held]
         self.oldest = max([self.oldest, *(now - each.since for each in self._clients)])
         self._clients += [freeze(self._port, self._pairs) for _ in range(self._count - len(self._clients))]
 
