@@ -22,9 +22,6 @@ from tests.chaos.versions import DeadPlaces, parse_version
 PERSIST: Final = "crypto-streams-persist"
 GROUPS: Final = (PERSIST, "crypto-streams-fanout")
 _ANSWER_SECONDS: Final = 2.0
-#: A store that was replaced by an older copy lacks what was done before. The bridge notices within a second or two and
-#: reads it again; until what it had under way is settled, commits prove nothing.
-RESTORED_SECONDS: Final = 10.0
 
 
 class CommitSampler(Tap):
@@ -42,7 +39,9 @@ class CommitSampler(Tap):
         #: The last commit of each partition, whichever topic had the name then.
         self._committed: dict[int, tuple[str, int]] = {}
         self._watermarks: dict[str, int] = {}
-        self._restored_until = 0.0
+        #: A store that was replaced by an older copy lacks what was done before, and the bridge reads that again: until
+        #: the store's watermarks have reached what was committed then, commits prove nothing.
+        self._owed: dict[str, int] = {}
 
     def look(self) -> None:
         """Take one sample of each partition."""
@@ -76,7 +75,8 @@ class CommitSampler(Tap):
             and (rows := self._newly_passed((incarnation, partition), committed)) is not None
         }
         try:
-            unapplied = self._without_effect([row for rows in passed.values() for row in rows])
+            marks = {f"{PERSIST}:{CANDLES}:{incarnation}:{each}": offset for each, offset in commits.items()}
+            unapplied = self._without_effect([row for rows in passed.values() for row in rows], marks)
         except (PyMongoError, KafkaException):
             return {}
         first = dict(commits)
@@ -106,15 +106,15 @@ class CommitSampler(Tap):
             end += 1
         return rows[begin:end]
 
-    def _without_effect(self, rows: list[Record]) -> list[Record] | None:
+    def _without_effect(self, rows: list[Record], marks: dict[str, int]) -> list[Record] | None:
         """Those rows that are neither stored, in this version or a newer one, nor among the dead letters.
 
-        None if that says nothing, because the store is another one than at the last look.
+        None if that says nothing, because the store is an older copy. ``marks``: the commits, as the store names them.
         """
         if not self._tap.wait_read_all([DEAD_LETTERS], _ANSWER_SECONDS):
             return None
         dead = DeadPlaces(self._tap.records(DEAD_LETTERS))
-        known = self._same_store()
+        known = self._same_store(marks)
         revs: dict[int, tuple[CandleKey, int]] = {}
         unapplied = []
         for number, row in enumerate(rows):
@@ -128,12 +128,13 @@ class CommitSampler(Tap):
         stored = self._store.revs({key for key, _ in revs.values()})
         unapplied += [rows[number] for number, (key, rev) in revs.items() if stored.get(key, -1) < rev]
         # Asked once more: it may have been replaced between the two.
-        return unapplied if self._same_store() and known else None
+        return unapplied if self._same_store(marks) and known else None
 
-    def _same_store(self) -> bool:
-        """Whether no watermark has gone back for a while."""
-        found = dict(self._store.watermarks())
-        if any(found.get(key, -1) < offset for key, offset in self._watermarks.items()):
-            self._restored_until = time.monotonic() + RESTORED_SECONDS
+    def _same_store(self, marks: dict[str, int]) -> bool:
+        """Whether the store holds, or has got again, what it held before."""
+        found = {key: offset for key, offset in self._store.watermarks().items() if key in marks}
+        if any(found.get(key, -1) < offset for key, offset in self._watermarks.items() if key in marks):
+            self._owed = marks
+        self._owed = {key: offset for key, offset in self._owed.items() if key in marks and found.get(key, -1) < offset}
         self._watermarks = found
-        return time.monotonic() >= self._restored_until
+        return not self._owed
