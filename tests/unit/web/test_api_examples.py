@@ -1,0 +1,32 @@
+"""The examples of the section "REST data" in docs/api.md, request by request."""
+
+from pathlib import Path
+
+import pytest
+
+from ingest.candle import State
+from tests.conftest import make_candle
+from tests.unit.web.memory import Served
+
+TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+SECTION = TEXT.partition("\n## REST data\n")[2].partition("\n## ")[0]
+EXAMPLES = [
+    block.removeprefix("GET ").split("\n\n", 1) for block in SECTION.split("```\n")[1:] if block.startswith("GET ")
+]
+
+
+def test_every_format_has_an_example() -> None:
+    asked = {request.partition("format=")[2].partition("&")[0] for request, _ in EXAMPLES}
+
+    assert asked == {"", "csv", "ndjson", "ccxt", "columns"}
+
+
+@pytest.mark.parametrize(("request_", "answer"), EXAMPLES, ids=[request for request, _ in EXAMPLES])
+def test_an_example_is_what_comes(request_: str, answer: str) -> None:
+    served = Served()
+    served.store.candles = [make_candle(0, state=State.FINAL), make_candle(1)]
+    path, _, query = request_.partition("?")
+
+    got = served.get(path, query_string=query)
+
+    assert (got.status_code, got.text.replace("\r\n", "\n").rstrip()) == (200, answer.rstrip())
