@@ -4,7 +4,8 @@
 
 Bare PyMongo finds the documents and decodes them into a list. Ours is the whole of an uncached answer over HTTP: the
 request on a connection that is kept, gunicorn, the store, the body read. The two take turns, so that both meet the same
-noise; figures are medians. Memory is that of gunicorn's only worker, while it sends a long answer as CSV and NDJSON.
+noise; times are medians. Processor time, which noise changes less, is that of the client and, for ours, of gunicorn's
+only worker, without the store's. Memory is that worker's, while it sends a long answer as CSV and NDJSON.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from pymongo import MongoClient
@@ -45,9 +46,10 @@ def main() -> None:
         try:
             _fill(uri, name, max(*SIZES, options.stream) + 1)
             with running(REST, port, Path(folder) / "rest.log", **environment) as gunicorn:
-                _compare(client, name, port, options.rounds)
+                (worker,) = psutil.Process(gunicorn.pid).children()
+                _compare(client, name, worker, port, options.rounds)
                 if options.stream:
-                    _stream(psutil.Process(gunicorn.pid).children()[0], port, options.stream)
+                    _stream(worker, port, options.stream)
         finally:
             client.drop_database(name)
 
@@ -73,7 +75,7 @@ def _candle(number: int, chance: random.Random) -> Candle:
     )
 
 
-def _compare(client: MongoClient[Document], name: str, port: int, rounds: int) -> None:
+def _compare(client: MongoClient[Document], name: str, worker: psutil.Process, port: int, rounds: int) -> None:
     head = series_hash(make_candle().series)
     ids = {"_id": {"$gte": document_id(head, 0), "$lte": document_id(head, MAX_SECONDS * 1000)}}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -87,24 +89,39 @@ def _compare(client: MongoClient[Document], name: str, port: int, rounds: int) -
         answer = connection.getresponse()
         assert (answer.status, len(answer.read()) > 100 * size) == (200, True)
 
-    print("candles   bare PyMongo   REST JSON   ratio   (medians, ms)")
+    print("             time, ms                        processor time, ms")
+    print("candles   PyMongo   REST JSON   ratio       PyMongo   REST JSON   ratio")
     for size in SIZES:
-        times = _take_turns([bare, ours], size, max(5, rounds // 10) if size == SIZES[-1] else rounds)
-        pymongo_ms, rest_ms = (statistics.median(each) * 1000 for each in times)
-        print(f"{size:7} {pymongo_ms:14.2f} {rest_ms:11.2f} {rest_ms / pymongo_ms:7.2f}", flush=True)
+        pymongo, rest = _take_turns([bare, ours], worker, size, max(5, rounds // 10) if size == SIZES[-1] else rounds)
+        figures = (pymongo.time, rest.time, rest.time / pymongo.time, pymongo.cpu, rest.cpu, rest.cpu / pymongo.cpu)
+        print("{:7} {:9.2f} {:11.2f} {:7.2f} {:13.2f} {:11.2f} {:7.2f}".format(size, *figures), flush=True)
     connection.close()
 
 
-def _take_turns(what: list[Callable[[int], Any]], size: int, rounds: int) -> list[list[float]]:
-    """Seconds that each took, by turns; the first turn is not counted."""
+class _Cost(NamedTuple):
+    """Of one turn: median of the time, mean of the processor time; milliseconds."""
+
+    time: float
+    cpu: float
+
+
+def _take_turns(what: list[Callable[[int], Any]], worker: psutil.Process, size: int, rounds: int) -> list[_Cost]:
+    """What each costs, by turns; the first turn is not counted."""
     times: list[list[float]] = [[] for _ in what]
+    cpu = [0.0] * len(what)
     for turn in range(rounds + 1):
-        for each, its_times in zip(what, times, strict=True):
-            started = time.perf_counter()
+        for number, each in enumerate(what):
+            started, cpu_before = time.perf_counter(), _cpu_seconds(worker)
             each(size)
             if turn:
-                its_times.append(time.perf_counter() - started)
-    return times
+                times[number].append((time.perf_counter() - started) * 1000)
+                cpu[number] += (_cpu_seconds(worker) - cpu_before) * 1000
+    return [_Cost(statistics.median(each), used / rounds) for each, used in zip(times, cpu, strict=True)]
+
+
+def _cpu_seconds(worker: psutil.Process) -> float:
+    used = worker.cpu_times()
+    return time.process_time() + used.user + used.system
 
 
 def _stream(worker: psutil.Process, port: int, rows: int) -> None:
