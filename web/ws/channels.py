@@ -20,7 +20,7 @@ from web.ws.client import Client
 from web.ws.cursors import format_cursor, parse_cursor
 from web.ws.effects import Open, Wish
 from web.ws.history import History
-from web.ws.messages import Fetch, Id, StatusMessage, Subscribed, SubscribeReply, encode, names
+from web.ws.messages import Id, StatusMessage, Subscribed, SubscribeReply, encode, names
 from web.ws.mirror import Mirror, Resumption
 from web.ws.relay import Relay
 
@@ -99,47 +99,35 @@ class Channels:
         cursor = None if wish.cursor is None else parse_cursor(wish.cursor)
         mirror = await self._relay.known(wish.series, cursor, deadline)
         rows, is_truncated = [], False
-        count = _snapshot_count(mirror, wish, mirror.resume(cursor))
+        count = _snapshot_count(mirror, wish, mirror.resume(cursor, self._unix_ms()))
         if count > mirror.complete_count:
             stored = await self._history.newest(wish.series, count)
             rows, is_truncated = stored or [], stored is None
         # From here on nothing is waited for.
-        resumption = mirror.resume(cursor)
+        resumption = mirror.resume(cursor, self._unix_ms())
+        client.reply(encode(SubscribeReply(id=id_, result=_result(mirror, wish, resumption))))
         count = _snapshot_count(mirror, wish, resumption)
-        candles = mirror.newest(count, rows)
-        first = None if is_truncated or not candles else candles[0].timestamp
-        is_resuming = wish.cursor is not None
-        if is_resuming:
-            metrics.ws_resumed_total.labels("yes" if resumption.recovered else "no").inc()
-        # What is said to follow has not been sent yet: a client that gets no further resumes from its own place.
-        place = wish.cursor if resumption.recovered else format_cursor(mirror.cursor)
-        fetch = self._to_fetch(mirror, resumption, first) if is_resuming and not resumption.recovered else None
-        result = Subscribed(
-            **names(wish.series),
-            cursor=place,
-            recovered=resumption.recovered,
-            fetch=UNSET if fetch is None else fetch,
-        )
-        client.reply(encode(SubscribeReply(id=id_, result=result)))
         if count and not rows and not is_truncated:
             client.reply(mirror.snapshot(count))
         elif count:
-            client.reply(mirror.snapshot_of(candles, truncated=is_truncated))
+            client.reply(mirror.snapshot_of(mirror.newest(count, rows), truncated=is_truncated))
         channel.start(cursor if resumption.recovered else mirror.cursor)
         for change in resumption.changes:
             channel.take(change)
-
-    def _to_fetch(self, mirror: Mirror, resumption: Resumption, first: int | None) -> Fetch | None:
-        """What a client lacks that gets candles from ``first`` on, or from where they are complete."""
-        length = mirror.series.interval.milliseconds
-        until = mirror.complete_from if first is None else first
-        # Nothing is known: everything up to the candle that is running.
-        until = self._unix_ms() // length * length + length if until is None else until
-        return mirror.lacking(resumption.missing_from, until)
 
 
 def _snapshot_count(mirror: Mirror, wish: Wish, resumption: Resumption) -> int:
     """How many candles a client begins with; who cannot go on from its cursor gets all that is at hand."""
     if wish.cursor is None:
         return wish.snapshot
-    return 0 if resumption.recovered else max(wish.snapshot, mirror.complete_count)
+    return 0 if resumption.recovered else max(wish.snapshot, mirror.count)
+
+
+def _result(mirror: Mirror, wish: Wish, resumption: Resumption) -> Subscribed:
+    if wish.cursor is None:
+        return Subscribed(**names(wish.series), cursor=format_cursor(mirror.cursor), recovered=False)
+    metrics.ws_resumed_total.labels("yes" if resumption.recovered else "no").inc()
+    # What is said to follow has not been sent yet: a client that gets no further resumes from its own place.
+    place = wish.cursor if resumption.recovered else format_cursor(mirror.cursor)
+    fetch = UNSET if resumption.fetch is None else resumption.fetch
+    return Subscribed(**names(wish.series), cursor=place, recovered=resumption.recovered, fetch=fetch)

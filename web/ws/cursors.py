@@ -40,6 +40,8 @@ class Memory:
     def __init__(self) -> None:
         #: By epoch, the newest last.
         self._epochs: dict[str, list[_Step]] = {}
+        #: As it was noted last.
+        self._oldest: int | None = None
 
     def note(self, cursor: Cursor, oldest: int) -> None:
         """Remember that at this cursor the window began at ``oldest``."""
@@ -49,10 +51,11 @@ class Memory:
             # The server was emptied and counts from the beginning: these numbers mean something else now.
             steps = []
         self._epochs[epoch] = steps
+        if self._oldest is not None and oldest < self._oldest:
+            self._reach_back(oldest)
+        self._oldest = oldest
+        steps = self._epochs[epoch]
         if not steps or steps[-1].oldest != oldest:
-            if steps and steps[-1].oldest > oldest:
-                self._reach_back(oldest)
-                steps = self._epochs[epoch]
             steps.append(_Step(seq, oldest))
             self._forget_some(steps)
 

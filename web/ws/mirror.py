@@ -40,8 +40,7 @@ class Resumption(NamedTuple):
 
     recovered: bool
     changes: list[Change]
-    #: Open time from which on changes may be missing, Unix milliseconds.
-    missing_from: int
+    fetch: Fetch | None
 
 
 class _Held(NamedTuple):
@@ -64,48 +63,48 @@ class Mirror:
         self.cursor: Cursor | None = None
         self._held: dict[int, _Held] = {}
         self._floor = 0
-        #: Candles that open earlier may lack changes; None while no window has been read.
+        # The oldest open time that can change from here on; None while no window has been read.
+        self._oldest: int | None = None
+        # Candles that open earlier may lack changes; None as above.
         self._complete_from: int | None = None
         # The last snapshot that was asked for: after a stop of ours, everybody asks for the same.
         self._snapshot: tuple[int, bytes] | None = None
 
     @property
     def complete_count(self) -> int:
-        """How many of the newest candles are held and are the truth."""
-        first = self.complete_from
+        """How many of the newest candles are held and lack nothing."""
+        first = self._complete_from
         return 0 if first is None else sum(timestamp >= first for timestamp in self._held)
 
     @property
-    def complete_from(self) -> int | None:
-        """The open time from which on what is held is the truth; None if nothing is."""
-        if self._complete_from is None or not self._held:
-            return None
-        return max(self._complete_from, min(self._held))
+    def count(self) -> int:
+        """How many candles are held."""
+        return len(self._held)
 
     # -- ways in ----------------------------------------------------------------------------------------------------
 
-    def receive(self, candle: Candle, seq: int, reached: Cursor | None) -> list[Change]:
+    def receive(self, cursor: Cursor, candle: Candle, reached: Cursor | None) -> list[Change]:
         """Take a message; ``reached`` is how far everything has come, with it. Returns what clients are told."""
         self._move_to(reached)
-        changed = self._absorb(candle, seq)
-        self._trim()
+        changed = self._absorb(candle, cursor[1])
+        if self._oldest is not None:
+            self._oldest = min(self._oldest, candle.timestamp)
+        # What leaves the window although messages are missing may have changed unseen.
+        self._trim(is_sure=cursor == reached)
         return [Change(candle, reached)] if changed else []
 
-    def load(self, window: Window, reached: Cursor | None) -> tuple[list[Change], Fetch | None]:
-        """Take a whole window; ``reached`` as in `receive`.
+    def load(self, window: Window, reached: Cursor | None, now_ms: int) -> tuple[list[Change], Fetch | None]:
+        """Take a whole window; ``reached`` as in `receive`, ``now_ms`` the time, Unix milliseconds.
 
         Returns what clients are told, and the range in which changes may have gone by unseen, if there is one.
         """
-        before = self.complete_from
-        is_broken = self._is_broken_by(window, reached)
-        if is_broken:
-            self._begin_anew(window)
+        gap = self._fit(window, reached, now_ms)
         changed = [numbered for numbered in window.candles if self._absorb(numbered[1], numbered[0])]
         self._floor = max(self._floor, window.floor)
         self._move_to(reached)
-        self._trim()
+        self._trim(is_sure=True)
         changes = [Change(candle, (window.epoch, seq)) for seq, candle in sorted(changed, key=lambda each: each[0])]
-        return changes, self.lacking(before, self.complete_from) if is_broken else None
+        return changes, gap
 
     def load_stored(self, newest: Candle | None) -> list[Change]:
         """Take the newest candle of the store, which has no number."""
@@ -113,23 +112,33 @@ class Mirror:
             return []
         return [Change(newest, self.cursor)]
 
-    def _is_broken_by(self, window: Window, reached: Cursor | None) -> bool:
-        """Whether between what is held and this window changes can have come and gone."""
-        if self.cursor is None or reached is None or self.cursor[0] != window.epoch:
-            return True
-        # Numbers that go back: the server was emptied.
-        return self.cursor[1] < window.floor or reached < self.cursor
+    def _fit(self, window: Window, reached: Cursor | None, now_ms: int) -> Fetch | None:
+        """Make a window fit what is held; returns the range in which changes can have come and gone between them."""
+        before, oldest = self._oldest, min((candle.timestamp for _, candle in window.candles), default=None)
+        if self.cursor is not None and self.cursor[0] == window.epoch and reached is not None:
+            if self.cursor <= reached and self.cursor[1] >= window.floor:
+                if window.seq >= self.cursor[1]:
+                    self._oldest = oldest
+                return None
+            if self.cursor <= reached:
+                # What is in the window is the truth; what has left it meanwhile may lack changes.
+                self._oldest = self._complete_from = oldest
+                return self.lacking(before, oldest)
+        # Another server, an emptied or a restored one: what it holds may itself lack changes of a while ago. What is
+        # held here stays, as a guard against older versions, but its numbers mean nothing any more.
+        self._held = {timestamp: _Held(0, held.candle) for timestamp, held in self._held.items()}
+        self._floor, self._oldest, self._complete_from = 0, oldest, oldest
+        if before is not None:
+            self._complete_from = self._next_open(now_ms)
+        return self.lacking(before, self._complete_from)
+
+    def _next_open(self, now_ms: int) -> int:
+        length = self.series.interval.milliseconds
+        return now_ms // length * length + length
 
     def _move_to(self, reached: Cursor | None) -> None:
         if self.cursor != reached:
             self.cursor, self._snapshot = reached, None
-
-    def _begin_anew(self, window: Window) -> None:
-        # What is held stays: it guards against older versions. But its numbers mean nothing any more, and what is
-        # older than the window may lack changes.
-        self._held = {timestamp: _Held(0, held.candle) for timestamp, held in self._held.items()}
-        self._floor = 0
-        self._complete_from = min((candle.timestamp for _, candle in window.candles), default=None)
 
     def _absorb(self, candle: Candle, seq: int) -> bool:
         held = self._held.get(candle.timestamp)
@@ -141,28 +150,38 @@ class Mirror:
             self._held[candle.timestamp] = _Held(seq, held.candle)
         return False
 
-    def _trim(self) -> None:
+    def _trim(self, *, is_sure: bool) -> None:
+        has_left = False
         while len(self._held) > self._size:
             self._floor = max(self._floor, self._held.pop(min(self._held)).seq)
-        if self.cursor is not None and self.complete_from is not None:
-            self._memory.note(self.cursor, self.complete_from)
+            has_left = True
+        # The server has let go of the same, unless some of what is held here is from before it began anew.
+        if has_left and is_sure and self._oldest is not None and all(held.seq for held in self._held.values()):
+            self._oldest = max(self._oldest, min(self._held))
+        if self.cursor is not None and self._oldest is not None:
+            self._memory.note(self.cursor, self._oldest)
 
     # -- ways out ---------------------------------------------------------------------------------------------------
 
     def is_behind(self, cursor: Cursor) -> bool:
         """Whether the cursor, which another process may have given, is ahead of what has come here."""
-        return self.cursor is None or (self.cursor[0] == cursor[0] and self.cursor[1] < cursor[1])
+        return self.cursor is None or (self.cursor[0] == cursor[0] and self.cursor < cursor)
 
-    def resume(self, cursor: Cursor | None) -> Resumption:
+    def resume(self, cursor: Cursor | None, now_ms: int) -> Resumption:
         """What changed since the cursor, each candle once and in its newest version, if that can be told."""
         ours = self.cursor
-        if cursor is None or ours is None or cursor[0] != ours[0] or not self._floor <= cursor[1] <= ours[1]:
-            missing_from = None if cursor is None else self._memory.oldest_change_since(cursor)
-            return Resumption(False, [], missing_from or 0)
-        since = sorted((held for held in self._held.values() if held.seq > cursor[1]), key=lambda held: held.seq)
+        if cursor is None or ours is None or cursor[0] != ours[0] or cursor > ours:
+            # A number of this epoch that has not been reached is from before the server was emptied.
+            is_remembered = cursor is not None and not self.is_behind(cursor)
+            since = self._memory.oldest_change_since(cursor) if is_remembered and cursor is not None else None
+            return Resumption(False, [], self.lacking(since or 0, self._next_open(now_ms)))
+        if cursor[1] < self._floor:
+            since = self._memory.oldest_change_since(cursor)
+            known = [each for each in (self._complete_from, self._oldest) if each is not None]
+            return Resumption(False, [], self.lacking(since or 0, max(known, default=None)))
+        held_since = sorted((held for held in self._held.values() if held.seq > cursor[1]), key=lambda held: held.seq)
         # What came after something that is missing has a number beyond ours.
-        changes = [Change(held.candle, min(ours, (ours[0], held.seq))) for held in since]
-        return Resumption(True, changes, 0)
+        return Resumption(True, [Change(held.candle, min(ours, (ours[0], held.seq))) for held in held_since], None)
 
     def newest(self, count: int, stored: list[Candle]) -> list[Candle]:
         """The newest candles, oldest first, of what is held and ``stored``; of each the newer version."""

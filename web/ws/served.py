@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from ingest.candle import Candle, Series
+from ingest.clock import SystemClock, now_ms
 from web import metrics
 from web.ws.cursors import Memory
 from web.ws.frames import text_frame
@@ -11,6 +12,8 @@ from web.ws.messages import Fetch
 from web.ws.mirror import Change, Mirror
 from web.ws.stream import Cursor, Stream, encode_line
 from workers.live import Window
+
+_clock = SystemClock()
 
 
 class Subscriber(Protocol):
@@ -59,14 +62,14 @@ class Served:
     def receive(self, cursor: Cursor, candle: Candle) -> bool:
         """Take a message; True if messages before it are missing, so that the window must be read."""
         lines, is_missing = self.stream.receive(cursor, candle)
-        changes = self.mirror.receive(candle, cursor[1], self.stream.cursor)
+        changes = self.mirror.receive(cursor, candle, self.stream.cursor)
         self._tell(lines, changes)
         return is_missing
 
     def load(self, window: Window) -> None:
         """Take a whole window."""
         lines = self.stream.load(window)
-        changes, gap = self.mirror.load(window, self.stream.cursor)
+        changes, gap = self.mirror.load(window, self.stream.cursor, now_ms(_clock))
         if gap is not None:
             metrics.ws_gaps_total.inc()
             for listener in tuple(self.listeners):
