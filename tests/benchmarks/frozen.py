@@ -4,8 +4,8 @@
 
 Starts a stack of its own with ten clients that read, and measures for half a minute how long updates take to them. Then
 come clients that follow every pair, with a small buffer, and never read; whoever is cut off comes back soon, so that
-there are nearly always so many. Exits with 1 when a promise is broken: who is frozen is gone within 15 s and shows in the metrics,
-the server's memory is flat, and the others notice nothing.
+there are nearly always so many. Exits with 1 when a promise is broken: who is frozen is gone within 15 s and shows in
+the metrics, the server's memory is flat, and the others notice nothing.
 """
 
 import argparse
