@@ -104,7 +104,7 @@ def run_once(
     began = time.monotonic()
     result = Result(label, plan)
     with clusters.start(commands or {}) as cluster:
-        wait_for("candles flow", lambda: _flows(cluster), FLOW_SECONDS)
+        wait_for("candles flow", lambda: flows(cluster), FLOW_SECONDS)
         taps = start_taps(cluster)
         _act(cluster, plan, seconds, result, one_by_one=one_by_one)
         cluster.keeper.hold_down("simulate")
@@ -125,7 +125,8 @@ def run_once(
     return result
 
 
-def _flows(cluster: Cluster) -> bool:
+def flows(cluster: Cluster) -> bool:
+    """Whether candles come, and both bridges have committed some."""
     samples = cluster.progress.samples
     return bool(samples) and all(sum(each.values()) > 0 for each in samples[-1].committed.values())
 
