@@ -16,6 +16,7 @@ from web.ratelimit import RateLimit, RequestCounter
 from web.reading import GetStore
 from web.resources.base import Resource
 from web.resources.candles import Candles
+from web.resources.docs import AsyncApi, Docs, OpenApi
 from web.resources.feeds import Feeds
 from web.resources.health import Health, Livez, Metrics, Readyz
 from web.resources.ohlcv import Ohlcv
@@ -64,6 +65,9 @@ def create_app(
         "/udf/search": UdfSearch(get_store, configured),
         "/udf/history": UdfHistory(get_store, configured, clock),
         "/udf/time": UdfTime(clock),
+        "/docs": Docs(settings),
+        "/openapi.json": OpenApi(),
+        "/asyncapi.json": AsyncApi(settings),
         "/livez": Livez(),
         "/readyz": Readyz(get_store, feeds),
         "/health": Health(get_store, feeds, clock, settings),

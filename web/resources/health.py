@@ -5,9 +5,11 @@ Freshness is not readiness: when an exchange dies, history must go on being serv
 """
 
 from collections.abc import Callable
+from typing import Final, Literal
 
 import falcon
 import redis
+from msgspec import Struct
 
 from ingest.candle import Interval, Series
 from ingest.clock import Clock, now_ms
@@ -21,7 +23,30 @@ from web.settings import Settings
 from workers.errors import StoreUnavailable
 from workers.store import deadline
 
-NO_ANSWER = "does not answer"
+NO_ANSWER: Final = "does not answer"
+
+Check = Literal["ok", "does not answer"]
+
+
+class Checks(Struct):
+    """Whether each service answers."""
+
+    store: Check
+    live: Check
+
+
+class Readiness(Struct):
+    """The answer of ``/readyz``."""
+
+    status: Literal["ready", "not ready"]
+    checks: Checks
+
+
+class Freshness(Struct):
+    """The answer of ``/health``: a sentence for each feed and each candle that is not as it should be."""
+
+    status: Literal["fresh", "stale"]
+    problems: list[str]
 
 
 class Livez(Resource):
@@ -42,12 +67,12 @@ class Readyz(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200, or 503 naming what does not answer."""
-        checks = {"store": _answers(self._ping_store), "live": _answers(self._feeds.ping)}
-        ready = all(result == "ok" for result in checks.values())
+        checks = Checks(store=_answers(self._ping_store), live=_answers(self._feeds.ping))
+        ready = checks == Checks("ok", "ok")
         if not ready:
             resp.status = falcon.HTTP_503
             resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
-        write_json(resp, {"status": "ready" if ready else "not ready", "checks": checks}, cache="no-store")
+        write_json(resp, Readiness("ready" if ready else "not ready", checks), cache="no-store")
 
     def _ping_store(self) -> None:
         with deadline(PROBE_SECONDS):
@@ -66,7 +91,7 @@ class Health(Resource):
         problems = [*self._feed_problems(now), *self._candle_problems(now)]
         if problems:
             resp.status = falcon.HTTP_503
-        write_json(resp, {"status": "stale" if problems else "fresh", "problems": problems}, cache="no-store")
+        write_json(resp, Freshness("stale" if problems else "fresh", problems), cache="no-store")
 
     def _feed_problems(self, now: int) -> list[str]:
         try:
@@ -115,7 +140,7 @@ class Metrics(Resource):
         resp.data = metrics.exposition()
 
 
-def _answers(ping: Callable[[], None]) -> str:
+def _answers(ping: Callable[[], None]) -> Check:
     try:
         ping()
     except (StoreUnavailable, redis.RedisError):

@@ -1,52 +1,47 @@
-"""GET /: a page that lists what there is, with examples; it asks nobody else for anything."""
+"""GET /: a page that lists what there is, with examples."""
 
-import base64
-import hashlib
 from html import escape
-from pathlib import Path
-from string import Template
+from itertools import groupby
 
-import falcon
-
-from web.params import expect_no_parameters
-from web.resources.base import Resource
+from web.endpoints import ENDPOINTS, Endpoint
+from web.resources.page import Page
 from web.settings import Settings
 
-_TEMPLATE = Template((Path(__file__).parent / "start.html").read_text())
-_STYLE = (Path(__file__).parent / "start.css").read_text()
 
-
-class Start(Resource):
-    """The start page; made once, because it depends on settings alone."""
+class Start(Page):
+    """The start page; it asks nobody else for anything, and so answers whatever is away."""
 
     def __init__(self, settings: Settings) -> None:
-        self._page = _render(settings).encode()
-        style_hash = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-        self._policy = (
-            f"default-src 'none'; style-src 'sha256-{style_hash}'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        exchange = settings.exchange[0]
+        pair = settings.configured[exchange][0]
+        super().__init__(
+            "start.html",
+            pairs="\n".join(_pair(*each) for each in _followed(settings)),
+            groups="\n".join(
+                _group(name, list(them), exchange, pair) for name, them in groupby(ENDPOINTS, lambda each: each.group)
+            ),
+            pair=escape(pair),
+            exchange=escape(exchange),
+            ws_port=str(settings.ws_port),
         )
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the page."""
-        expect_no_parameters(req.params)
-        resp.content_type = falcon.MEDIA_HTML
-        resp.set_header("Content-Security-Policy", self._policy)
-        resp.set_header("Cache-Control", "no-cache")
-        resp.data = self._page
+
+def _followed(settings: Settings) -> list[tuple[str, str]]:
+    return [(exchange, pair) for exchange, pairs in settings.configured.items() for pair in pairs]
 
 
-def _render(settings: Settings) -> str:
-    rows = [
-        f'<tr><td>{escape(exchange)}</td><td>{escape(pair)}</td><td><a href="/api/ohlcv?pair={escape(pair)}&amp;'
-        f'exchange={escape(exchange)}&amp;limit=10">newest ten candles</a></td></tr>'
-        for exchange, pairs in settings.configured.items()
-        for pair in pairs
-    ]
-    return _TEMPLATE.substitute(
-        style=_STYLE,
-        rows="\n".join(rows),
-        pair=escape(settings.configured[settings.exchange[0]][0]),
-        exchange=escape(settings.exchange[0]),
-        ws_port=settings.ws_port,
+def _pair(exchange: str, pair: str) -> str:
+    target = f"/api/ohlcv?pair={pair}&exchange={exchange}&limit=10"
+    return (
+        f'<tr><td>{escape(exchange)}</td><td>{escape(pair)}</td><td><a href="{escape(target)}">newest ten candles</a>,'
+        f' <a href="{escape(target)}&amp;format=csv">as CSV</a></td></tr>'
     )
+
+
+def _group(name: str, endpoints: list[Endpoint], exchange: str, pair: str) -> str:
+    rows = "\n".join(
+        f'<tr><td><a href="{escape(each.example_of(exchange, pair))}">{escape(each.path)}</a></td>'
+        f"<td>{escape(each.summary)}</td></tr>"
+        for each in endpoints
+    )
+    return f'<tr class="group"><th scope="rowgroup" colspan="2">{escape(name)}</th></tr>\n{rows}'
