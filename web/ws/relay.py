@@ -7,13 +7,11 @@ again whenever the numbers of the messages jump, and once a second its counters 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+import redis
 
 from ingest.backoff import Backoff
 from ingest.candle import Series
@@ -23,11 +21,12 @@ from ingest.errors import DecodeError
 from web import metrics
 from web.ws.cursors import Memory
 from web.ws.history import History
+from web.ws.live_reader import LiveReader, ends_while_written_to
 from web.ws.mirror import Mirror
 from web.ws.served import Listener, Served, Subscriber
 from web.ws.status import Feeds
 from web.ws.stream import Cursor, parse_message
-from workers.live import FEEDS, candles_channel, candles_key, parse_window
+from workers.live import FEEDS, candles_channel
 from workers.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -35,8 +34,6 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 #: A link on which not even the answers to our pings came for this long is dead.
 SILENCE_SECONDS = 3.0
-#: One read, or one attempt to connect.
-TIMEOUT_SECONDS = 2.0
 #: Windows and counters are read so many at a time, so that one reply stays small.
 _PIPELINE = 200
 _FEEDS_CHANNEL = FEEDS.encode()
@@ -57,14 +54,7 @@ class Relay:
         #: What is known of the exchanges' feeds.
         self.feeds = Feeds()
         self._backoff = Backoff(first_seconds=0.1, cap_seconds=2.0)
-        self._client = redis.asyncio.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            # One more try, because an idle connection may have been closed by a restart; our own loops do the rest.
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._live = LiveReader(url)
         self._pubsub: Any = None
         self._served: dict[Series, Served] = {}
         self._by_channel: dict[bytes, Served] = {}
@@ -137,7 +127,7 @@ class Relay:
         finally:
             for task in self._from_store.values():
                 task.cancel()
-            await self._client.aclose()
+            await self._live.client.aclose()
 
     # -- the channels -----------------------------------------------------------------------------------------------
 
@@ -154,7 +144,7 @@ class Relay:
     async def _listen_once(self) -> None:
         """Listen on one connection until it ends."""
         now = asyncio.get_running_loop().time
-        pubsub: Any = self._client.pubsub()
+        pubsub: Any = self._live.client.pubsub()
         try:
             await pubsub.connect()
             # What is asked for while this waits is a change that `_change_channels` makes.
@@ -226,7 +216,7 @@ class Relay:
         leave = [candles_channel(series) for series in self._to_leave if series not in self._served]
         self._to_listen.clear()
         self._to_leave.clear()
-        with _ends_while_written_to():
+        with ends_while_written_to():
             if listen:
                 await self._pubsub.subscribe(*listen)
             if leave:
@@ -237,13 +227,12 @@ class Relay:
         for cause in some.values():
             metrics.relay_rereads_total.labels(cause).inc()
         try:
-            replies = await self._ask("HGETALL", some)
+            windows = await self._live.windows(some)
         except (redis.RedisError, OSError, TimeoutError):
             # The next check asks again; meanwhile the store may know a newest candle.
             self._load_from_store(some)
             raise
-        for series, fields in zip(some, replies, strict=True):
-            window = parse_window(fields)
+        for series, window in zip(some, windows, strict=True):
             served = self._served.get(series)
             if served is None:
                 continue
@@ -283,10 +272,10 @@ class Relay:
                     self._request_load(series, "not loaded")
             try:
                 if self._pubsub is not None:
-                    with _ends_while_written_to():
+                    with ends_while_written_to():
                         await self._pubsub.ping()
                 await self._check(list(self._served))
-                for text in (await self._ask_feeds()).values():
+                for text in await self._live.events():
                     self._take_event(text)
                 if self._pubsub is not None:
                     self._redis_is_there()
@@ -296,10 +285,9 @@ class Relay:
     async def _check(self, all_series: list[Series]) -> None:
         for start in range(0, len(all_series), _PIPELINE):
             some = all_series[start : start + _PIPELINE]
-            replies = await self._ask("HMGET", some, "epoch", "seq")
-            for series, reply in zip(some, replies, strict=True):
+            for series, counters in zip(some, await self._live.counters(some), strict=True):
                 served = self._served.get(series)
-                if served is not None and served.stream.check(_parse_counters(reply)):
+                if served is not None and served.stream.check(counters):
                     # Subscribed again as well: whatever made the channel silent for us, this ends it.
                     self._to_listen.add(series)
                     self._request_load(series, "missed")
@@ -317,20 +305,6 @@ class Relay:
 
     # -- helpers ----------------------------------------------------------------------------------------------------
 
-    async def _ask(self, command: str, all_series: Iterable[Series], *arguments: str) -> list[Any]:
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for series in all_series:
-                pipeline.execute_command(command, candles_key(series), *arguments)
-            with _ends_while_written_to():
-                return await pipeline.execute()
-
-    async def _ask_feeds(self) -> dict[bytes, bytes]:
-        async with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.execute_command("HGETALL", FEEDS)
-            with _ends_while_written_to():
-                (answer,) = await pipeline.execute()
-        return dict(answer)
-
     def _redis_is_away(self, error: Exception) -> None:
         self._outage.failed(str(error) or type(error).__name__)
 
@@ -338,23 +312,3 @@ class Relay:
         metrics.relay_connected.set(1)
         self._backoff.reset()
         self._outage.answered()
-
-
-@contextmanager
-def _ends_while_written_to() -> Iterator[None]:
-    """Call a connection lost that its reader lets go of while somebody else is about to write.
-
-    redis-py then finds no writer where it looked for one a moment before, and says so with an AttributeError; or one
-    whose socket is closed, of which uvloop says so with a RuntimeError.
-    """
-    try:
-        yield
-    except (AttributeError, RuntimeError) as error:
-        raise redis.ConnectionError("the connection ended while it was written to") from error
-
-
-def _parse_counters(reply: list[bytes | None]) -> Cursor | None:
-    epoch, seq = reply
-    if epoch is None or seq is None or not seq.isdigit():
-        return None
-    return epoch.decode(errors="replace"), int(seq)

@@ -93,7 +93,7 @@ def test_a_socket_that_is_closed_when_the_counters_are_asked_for_does_not_end_th
     async def run() -> int:
         relay = Relay("redis://127.0.0.1:1/0", cast("History", None), 60)
         closed = ClosedClient()
-        monkeypatch.setattr(relay, "_client", closed)
+        monkeypatch.setattr(relay._live, "client", closed)
         relay.subscribe(Series("sim", "BTC-USD", Interval.M1), Nobody())
         running = asyncio.create_task(relay._check_always())
         async with asyncio.timeout(5):
