@@ -140,3 +140,36 @@ def test_the_start_page_shows_pairs_of_this_server() -> None:
     page = Links(Served(exchange=("kraken", "sim")).get("/").text)
 
     assert "/udf/symbols?symbol=kraken:BTC-USD" in page.targets
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
+def test_every_endpoint_answers_head_and_options_and_refuses_to_be_written(served: Served, endpoint: Endpoint) -> None:
+    app = served.client
+
+    get, head = served.get(endpoint.example), app.simulate_head(endpoint.example)
+    options, post = app.simulate_options(endpoint.path), app.simulate_post(endpoint.path)
+
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert (options.status_code, options.headers["allow"]) == (200, "GET, HEAD")
+    assert (post.status_code, post.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert (post.headers["content-type"], post.json["code"]) == ("application/problem+json", "method_not_allowed")
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
+def test_every_answer_tells_browsers_to_take_it_for_nothing_else(served: Served, endpoint: Endpoint) -> None:
+    answer = served.get(endpoint.example, headers={"Origin": "https://example.org"})
+
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "RateLimit" in answer.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize("given", ["/a%0d%0aX-Evil:1", "/%00", "/udf/%0d%0aX-Evil:1"])
+def test_a_path_never_becomes_a_header(served: Served, given: str) -> None:
+    answer = served.get(given)
+
+    assert (answer.status_code, "x-evil" in answer.headers) == (404, False)
+    assert answer.headers["content-type"] == "application/problem+json"
