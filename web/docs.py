@@ -87,9 +87,9 @@ def _socket(asyncapi: Document) -> Iterable[str]:
 
 def _socket_operation(name: str, operation: Document, messages: Document) -> str:
     clients = operation["action"] == "receive"
-    parts = [_frames("→ client" if clients else "← server", operation.get("messages", []), messages)]
+    parts = [_frames("→ a client sends" if clients else "← the server sends", operation.get("messages", []), messages)]
     if "reply" in operation:
-        parts.append(_frames("← answered with", operation["reply"]["messages"], messages))
+        parts.append(_frames("← answer:", operation["reply"]["messages"], messages))
     summary = _inline(operation.get("summary", ""))
     return (
         f'<article id="{_anchor("operation", name)}"><h3>{escape(name)}</h3><p>{summary}</p>{"".join(parts)}</article>'
