@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from websockets.asyncio.client import ClientConnection
 
 from ingest.candle import Candle, State
@@ -72,6 +73,14 @@ async def subscribed(
     async with connected(environment) as websocket:
         await websocket.send(command("subscribe", pairs=["BTC-USD"], **params))
         yield websocket, (await hear(websocket))["result"]
+
+
+@pytest.fixture(autouse=True)
+def _no_feeds(client: redis.Redis) -> Iterator[None]:  # noqa: F811
+    """Nothing is known of any feed."""
+    client.delete(FEEDS)
+    yield
+    client.delete(FEEDS)
 
 
 @contextmanager
@@ -314,7 +323,6 @@ def test_a_feed_is_told_on_subscribe_on_change_and_within_three_seconds_of_silen
     publisher: Publisher,  # noqa: F811
 ) -> None:
     live = LiveSide(publisher.client, 60)
-    publisher.client.delete(FEEDS)
 
     async def scenario() -> None:
         first = beat(since=1)
@@ -344,10 +352,7 @@ def test_a_feed_is_told_on_subscribe_on_change_and_within_three_seconds_of_silen
         ]
         assert 2.5 < silence <= 3.05
 
-    try:
-        asyncio.run(scenario())
-    finally:
-        publisher.client.delete(FEEDS)
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
