@@ -41,9 +41,15 @@ if not held then
     end
 end
 
--- A server that was restarted, restored or failed over to has another run_id: what it holds may be an older copy, and
--- numbers that it gives out again would mean something else.
-local epoch = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+-- Numbers that are given out again would mean something else, hence another epoch for a server that was restarted,
+-- restored or failed over to, which may hold an older copy (its run_id tells), and for a hash that was emptied (the
+-- time of its first candle tells).
+local now = redis.call('TIME')
+local run = string.sub(string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'), 1, 16)
+local epoch = redis.call('HGET', hash, 'epoch')
+if not epoch or string.sub(epoch, 1, 17) ~= run .. '-' then
+    epoch = run .. '-' .. now[1] .. string.format('%06d', now[2])
+end
 local seq = redis.call('HINCRBY', hash, 'seq', 1)
 redis.call('HSET', hash, open_time, '{"seq":' .. seq .. ',' .. string.sub(candle, 2), 'epoch', epoch)
 
@@ -61,7 +67,6 @@ if not held then
     end
 end
 
-local now = redis.call('TIME')
 if tonumber(now[1]) * 1000 + tonumber(now[2]) / 1000 - made_ms > quiet_ms then
     return 2
 end

@@ -2,8 +2,8 @@
 
 Each series is a hash of its newest candles and a channel of changes. Everything in it can be lost and is built again
 from what comes next; nobody is promised more than "the newest state, soon". A change has a cursor, ``epoch:seq``:
-within one epoch (one run of the Redis server) ``seq`` counts the series' changes without a gap, so a reader that
-sees it jump has missed something and reads the hash again.
+within one epoch (one life of the hash in one run of the Redis server) ``seq`` counts the series' changes without a
+gap, so a reader that sees it jump has missed something and reads the hash again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

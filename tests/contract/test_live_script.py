@@ -54,8 +54,11 @@ def window_of(client: "redis.Redis", candle: Candle) -> Window:
     return window
 
 
-def run_id(client: "redis.Redis") -> str:
-    return str(client.info("server")["run_id"])
+def epoch_of(client: "redis.Redis", candle: Candle) -> str:
+    """The epoch in a series' hash, which has to be one of this run of the server."""
+    epoch = window_of(client, candle).epoch
+    assert epoch.startswith(client.info("server")["run_id"][:16] + "-")
+    return epoch
 
 
 def test_stores_a_candle_and_publishes_it_with_its_cursor(client: "redis.Redis", live: LiveSide, pair: str) -> None:
@@ -67,7 +70,7 @@ def test_stores_a_candle_and_publishes_it_with_its_cursor(client: "redis.Redis",
         result = publish(live, candle)
 
         message = pubsub.get_message(timeout=2)
-    epoch = run_id(client)
+    epoch = epoch_of(client, candle)
     assert result is Published.PUBLISHED
     assert message is not None
     assert message["data"] == f'{{"cursor":"{epoch}:1","candle":{encode_candle(candle).decode()}}}'.encode()
@@ -155,7 +158,7 @@ def test_old_news_is_stored_and_not_published(client: "redis.Redis", live: LiveS
         message = pubsub.get_message(timeout=2)
     assert results == [Published.STORED_QUIETLY, Published.PUBLISHED]
     assert message is not None
-    assert f'"cursor":"{run_id(client)}:2"'.encode() in message["data"]
+    assert f'"cursor":"{epoch_of(client, fresh)}:2"'.encode() in message["data"]
 
 
 def test_a_hash_of_another_epoch_goes_on_in_a_new_one(client: "redis.Redis", live: LiveSide, pair: str) -> None:
@@ -165,7 +168,22 @@ def test_a_hash_of_another_epoch_goes_on_in_a_new_one(client: "redis.Redis", liv
 
     publish(live, later)
 
-    assert window_of(client, candle) == Window(run_id(client), 2, 0, [(1, candle), (2, later)])
+    assert window_of(client, candle) == Window(epoch_of(client, candle), 2, 0, [(1, candle), (2, later)])
+
+
+def test_an_emptied_hash_counts_again_in_another_epoch(client: "redis.Redis", live: LiveSide, pair: str) -> None:
+    candle = make_candle(pair=pair)
+    publish(live, candle)
+    before = epoch_of(client, candle)
+    publish(live, make_candle(1, pair=pair))
+    kept = epoch_of(client, candle)
+    client.delete(candles_key(candle.series))
+
+    publish(live, candle)
+
+    assert kept == before
+    assert window_of(client, candle) == Window(epoch_of(client, candle), 1, 0, [(1, candle)])
+    assert epoch_of(client, candle) != before
 
 
 def test_many_at_once_are_published_in_order(client: "redis.Redis", live: LiveSide, pair: str) -> None:

@@ -155,6 +155,8 @@ class Relay:
             self._pubsub = pubsub
             self._work.set()
             self._redis_is_there()
+            # Else feeds would be called stale until the first check.
+            await self._read_events()
             while True:
                 message = await pubsub.get_message(timeout=CHECK_SECONDS)
                 if message is not None:
@@ -185,6 +187,10 @@ class Relay:
                 return
             if is_missing:
                 self._request_load(served.series, "jumped")
+
+    async def _read_events(self) -> None:
+        for text in await self._live.events():
+            self._take_event(text)
 
     def _take_event(self, text: bytes) -> None:
         # What cannot be read says nothing: the feed becomes stale.
@@ -275,8 +281,7 @@ class Relay:
                     with ends_while_written_to():
                         await self._pubsub.ping()
                 await self._check(list(self._served))
-                for text in await self._live.events():
-                    self._take_event(text)
+                await self._read_events()
                 if self._pubsub is not None:
                     self._redis_is_there()
             except (redis.RedisError, OSError, TimeoutError) as error:
