@@ -33,6 +33,8 @@ from tests.system.stack import ROOT, Stack
 
 PORT_OFFSET: Final = 3_400
 P99_MS: Final = 50.0
+#: Whose memory is shown: they are on the way to a client.
+WATCHED: Final = ("ingest", "bridge-fanout", "workers-fanout-1", "ws")
 #: Of these the promise speaks; the others explain.
 PROMISED: Final = ("clients that stay", "clients that come back")
 _FROZEN_SHARE = _RETURNING_SHARE = 0.05
@@ -45,12 +47,6 @@ _SHOWN: Final = 5
 
 #: By pair and open time: the `rev` of a candle whose state is final.
 Finals = dict[str, dict[int, int]]
-
-
-class FewLooks(FrozenClients):
-    """Frozen clients that are looked for once a second: to look among a thousand connections costs."""
-
-    pause_seconds = 1.0
 
 
 class Gathering:
@@ -92,7 +88,8 @@ class Gathering:
         return msgspec.json.decode(self._file.read_bytes(), type=Report)
 
     def _processor_seconds(self, clients: int) -> dict[str, float]:
-        return processor_seconds(self._stack) | {"the clients": sum(psutil.Process(clients).cpu_times()[:2])}
+        clients_used = sum(psutil.Process(clients).cpu_times()[:2])
+        return processor_seconds(self._stack) | {"the clients": clients_used, "this program": time.process_time()}
 
 
 def stored_finals(stack: Stack) -> Finals:
@@ -155,6 +152,10 @@ def report_delays(report: Report) -> Iterator[str]:
     print("\nwritten by ingest → there, ms        p50      p99      max        n")
     for name, taken in report.delays.items():
         print(f"  {name:<28} {taken.p50:8.2f} {taken.p99:8.2f} {taken.most:8.2f} {taken.count:8}")
+    seconds = sorted(report.p99_by_second)
+    late = sum(each > P99_MS for each in seconds)
+    print(f"  {late} of {len(seconds)} seconds had a p99 above {P99_MS:g} ms; half of them one of at most ", end="")
+    print(f"{seconds[len(seconds) // 2]:.1f} ms")
     for name in PROMISED:
         if name not in report.delays:
             yield f"{name} got nothing"
@@ -165,7 +166,7 @@ def report_delays(report: Report) -> Iterator[str]:
 def report_memory(samples: Mapping[str, Sequence[tuple[float, int]]], began: float, ended: float) -> Iterator[str]:
     """Print the memory of the programs on the way to a client; yields what is broken."""
     print("\nmemory, MiB                        begin      end   second half, KiB/min")
-    for program in ("ingest", "bridge-fanout", "workers-fanout-1", "ws"):
+    for program in WATCHED:
         first, last, slope = mebibytes(within(samples[program], began, ended))
         print(f"  {program:<28} {first:9.1f} {last:8.1f} {slope:22.0f}")
     if (grown := growth(within(samples["ws"], began, ended))) > GROWTH_BYTES:
@@ -203,11 +204,11 @@ def main() -> int:
     with loaded_stack("clients", PORT_OFFSET, pairs=pairs, updates=options.updates) as stack:
         pids = stack.pids()
         before = closed(stack)
-        frozen = FewLooks(stack, pairs[:SUBSCRIPTIONS], round(options.clients * _FROZEN_SHARE))
+        frozen = FrozenClients(stack, pairs[:SUBSCRIPTIONS], round(options.clients * _FROZEN_SHARE))
         gathering = Gathering(stack, options)
         frozen.start()
         try:
-            with sampled(stack) as (memory, _):
+            with sampled(stack, *WATCHED) as (memory, _):
                 report = gathering.watch()
         finally:
             frozen.stop()

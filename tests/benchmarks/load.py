@@ -127,9 +127,10 @@ class RedisMemory(Tap):
 
 
 @contextmanager
-def sampled(stack: Stack) -> Iterator[tuple[MemorySampler, RedisMemory]]:
-    """Samples of every program's memory and of Redis' own count, once a second."""
-    pids = stack.pids()
+def sampled(stack: Stack, *programs: str) -> Iterator[tuple[MemorySampler, RedisMemory]]:
+    """Samples of these programs' memory (default: of all) and of Redis' own count, once a second."""
+    # Each takes some milliseconds of the processor that is shared with what is measured.
+    pids = {name: pid for name, pid in stack.pids().items() if name in programs or not programs}
     taps = MemorySampler(lambda: pids), RedisMemory(stack)
     with ExitStack() as undo:
         for tap in taps:
