@@ -8,6 +8,7 @@ from gunicorn.workers import gthread as original  # type: ignore[import-untyped]
 
 from tests.conftest import FakeClock
 from web import gthread
+from web.taking import Pace
 
 
 class Socket:
@@ -36,7 +37,8 @@ def seconds_until_cut(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, part_se
     monkeypatch.setattr(original.ThreadWorker, "handle", lambda worker, conn: worker.handle_request(None, conn))
     worker = gthread.Worker.__new__(gthread.Worker)
     worker._reading, worker._answering, worker._lock = {}, {}, threading.Lock()
-    worker.cfg = types.SimpleNamespace(threads=8)
+    worker.cfg, worker._pace = types.SimpleNamespace(threads=8), Pace()
+    worker.nr_conns, worker.worker_connections = 1, 1000
     conn = Connection(clock)
 
     def answer(_worker: object, _request: object, _conn: object) -> None:
