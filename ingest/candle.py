@@ -20,7 +20,7 @@ EXCHANGE_PATTERN = re.compile(r"\A[a-z0-9]{1,20}\Z")
 MAX_DIGITS = 34
 MAX_EXPONENT = 30
 
-#: Open times are stored as unsigned 32-bit seconds (see `workers.store`), which ends in 2106.
+#: Open times are stored as unsigned 32-bit seconds (see `workers.documents`), which ends in 2106.
 MAX_TIMESTAMP_MS = (2**32 - 1) * 1000
 
 #: How far ahead of the clock an open time or a revision may be before it is taken for a mistake.

@@ -15,7 +15,7 @@ from ingest.candle import Series
 from ingest.revision import time_ms_of
 from web import arrow
 from web.answers import CANDLE_COLUMNS, OHLCV_COLUMNS, CandlePage, CcxtRow, FullCandle, OhlcvColumns, OhlcvRow
-from workers.store import series_hash
+from workers.documents import series_hash
 from workers.stored_rows import StoredRow
 
 Pages = Iterable[list[StoredRow]]
@@ -58,7 +58,7 @@ def encode_json(value: object) -> bytes:
 
 
 def _objects(series: Series, rows: list[StoredRow]) -> list[str]:
-    # The same 12 bytes as `workers.store.document_id`, without an object per row.
+    # The same 12 bytes as `workers.documents.document_id`, without an object per row.
     head = series_hash(series).hex()
     template = _template(OhlcvRow, id_=f'"{head}%08x"', timestamp="%d", pair=_quoted(series.pair))
     return [template % (t // 1000, close, high, low, o, t, volume) for t, o, high, low, close, volume, _, _ in rows]

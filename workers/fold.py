@@ -14,8 +14,8 @@ from confluent_kafka import Message
 from ingest.candle import Candle, Series
 from ingest.codec import decode_candle
 from ingest.errors import DecodeError
+from workers.documents import document_id, series_hash
 from workers.letter_index import LetterIndex, fingerprint
-from workers.store import document_id, series_hash
 
 _HASH_BITS: Final = 64
 

@@ -27,8 +27,9 @@ from pymongo import MongoClient
 from ingest.candle import Candle, State
 from tests.conftest import make_candle
 from tests.integration.web_processes import REST, free_port, running
+from workers.documents import MAX_SECONDS, Document, document_id, series_hash
 from workers.settings import Settings
-from workers.store import MAX_SECONDS, Document, document_id, make_store, series_hash
+from workers.store import make_store
 
 SIZES = (100, 1_000, 10_000)
 

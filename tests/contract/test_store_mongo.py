@@ -13,8 +13,9 @@ from pymongo import MongoClient
 
 from ingest.candle import Candle, Interval, Series, State
 from tests.conftest import MINUTE_MS, make_candle, minute
+from workers.documents import Document, document_id, series_hash
 from workers.errors import SeriesCollision, StoreUnavailable
-from workers.store import CandleStore, Document, document_id, series_hash
+from workers.store import CandleStore
 
 SERIES = Series("sim", "BTC-USD", Interval.M1)
 
@@ -199,7 +200,7 @@ def test_a_hash_that_belongs_to_another_series_stops_the_write(
 def test_of_very_many_series_not_all_are_remembered(
     store: CandleStore, client: MongoClient[Document], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.store.MAX_KNOWN_SERIES", 2)
+    monkeypatch.setattr("workers.guarded_writes.MAX_KNOWN_SERIES", 2)
     for pair in ("A-USD", "B-USD", "C-USD"):
         store.write([make_candle(pair=pair)])
     client[database]["series"].delete_many({})

@@ -22,12 +22,13 @@ from ingest.topics import CANDLES, FEEDS
 from workers.bridge import Bridge
 from workers.broker import make_broker
 from workers.completions import completions_key
+from workers.documents import Document
 from workers.doorbell import DoorbellBroker
 from workers.fanout import send_candles, send_events
 from workers.live import LiveSide
 from workers.persist import store_candles
 from workers.policies import FANOUT, PERSIST, Policy, Source
-from workers.store import CandleStore, Document
+from workers.store import CandleStore
 
 PATIENCE_SECONDS = 30.0
 

@@ -31,9 +31,10 @@ from tests.integration.bridge_bench import (
 from tests.integration.tcp_forwarder import Forwarder
 from workers import metrics
 from workers.broker import make_broker
+from workers.documents import Document, series_hash
 from workers.errors import SeriesCollision
 from workers.live import candles_channel, candles_key, parse_window
-from workers.store import CandleStore, Document, series_hash
+from workers.store import CandleStore
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from tests.conftest import make_candle
 from tests.integration.commands import ROOT, run, run_on_terminal
 from tests.integration.kafka_log import empty_topics, read_topic
 from workers.dead_letters import DeadLetters
-from workers.store import CandleStore, Document, document_id, series_hash
+from workers.documents import Document, document_id, series_hash
+from workers.store import CandleStore
 from workers.watermark import Letter
 
 #: Colours; bold and the moves of a progress bar are no colours.

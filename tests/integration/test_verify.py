@@ -21,8 +21,9 @@ from tests.integration.bridge_bench import BridgeBench, serve_actors, topics_for
 from workers.comparison import Comparison
 from workers.dead_letters import DeadLetters
 from workers.differences import Difference, Findings, Kind
+from workers.documents import Document, document_id, series_hash
 from workers.errors import KafkaUnavailable, TopicMissing
-from workers.store import CandleStore, Document, document_id, series_hash
+from workers.store import CandleStore
 from workers.topic_reader import TopicReader
 from workers.watermark import Letter
 

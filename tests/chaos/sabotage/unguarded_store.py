@@ -1,22 +1,18 @@
 """Workers that write every version of a candle over whatever is stored, newer or not."""
 
-from typing import Any
-
 from bson.int64 import Int64
 from pymongo import UpdateOne
 
 from workers import fanout, persist
-from workers.store import CandleStore
+from workers.guarded_writes import GuardedWriter, Write
 
 __all__ = ["fanout", "persist"]
 
 
-def _overwrite(self: CandleStore, rows: list[tuple[Any, int, dict[str, Any]]]) -> None:
-    updates = [
-        UpdateOne({"_id": id_}, {"$set": {**document, "rev": Int64(rev)}}, upsert=True) for id_, rev, document in rows
-    ]
+def _overwrite(self: GuardedWriter, rows: list[Write]) -> None:
+    updates = [UpdateOne({"_id": row.id}, {"$set": {**row.fields, "rev": Int64(row.rev)}}, upsert=True) for row in rows]
     if updates:
         self._candles.bulk_write(updates, ordered=False)
 
 
-CandleStore._write_rows = _overwrite  # type: ignore[method-assign]
+GuardedWriter.write_rows = _overwrite  # type: ignore[method-assign]

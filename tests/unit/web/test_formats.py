@@ -19,7 +19,7 @@ from web import arrow
 from web.answers import CANDLE_COLUMNS, OHLCV_COLUMNS, CandlePage, CcxtRow, FullCandle, OhlcvColumns, OhlcvRow
 from web.errors import NotExact, NotInstalled
 from web.formats import CANDLE_WRITERS, OHLCV_WRITERS, Format, encode_candle_page
-from workers.store import document_id, series_hash
+from workers.documents import document_id, series_hash
 from workers.stored_rows import StoredRow
 
 SERIES = make_candle().series

@@ -8,8 +8,8 @@ import pytest
 from ingest.candle import Interval, State
 from ingest.revision import make_rev
 from tests.conftest import MINUTE_MS, make_candle
+from workers.documents import document_id, series_hash
 from workers.fold import key_of, number_of, rev_of
-from workers.store import document_id, series_hash
 
 
 def test_a_newer_version_has_a_higher_number_whatever_its_values() -> None:
