@@ -38,6 +38,17 @@ def is_loopback(address: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
+def whose(address: str) -> str:
+    """Who is counted: the address, or for IPv6 its /64, which is what one customer of a provider gets."""
+    parsed = _parse(address)
+    if parsed is None:
+        # A server on a Unix socket whose proxy is not trusted has none.
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
 def _parse(text: str) -> _Address | None:
     try:
         parsed = ipaddress.ip_address(text)

@@ -42,6 +42,9 @@ ws_opened_total = Counter("ws_opened_total", "WebSocket connections that were op
 ws_refused_total = Counter("ws_refused_total", "Connections refused before the upgrade, by reason.", ["reason"])
 ws_closed_total = Counter("ws_closed_total", "Connections that the server ended, by reason.", ["reason"])
 ws_commands_total = Counter("ws_commands_total", "Frames received from clients, by outcome.", ["outcome"])
+ws_rows_waiting = Gauge(
+    "ws_rows_waiting", "Frames that wait in memory for clients that read too slowly.", multiprocess_mode="livesum"
+)
 ws_rows_offered_total = Counter("ws_rows_offered_total", "Candle frames owed to clients.")
 ws_rows_replaced_total = Counter(
     "ws_rows_replaced_total", "Candle frames replaced by a newer version while they waited for a slow client."

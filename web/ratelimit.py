@@ -6,7 +6,6 @@ from clients, and must not become what takes it down.
 Headers: draft-ietf-httpapi-ratelimit-headers-11, and ``Retry-After`` (RFC 9110) on 429.
 """
 
-import ipaddress
 import logging
 import math
 import threading
@@ -21,7 +20,7 @@ from redis.retry import Retry
 
 from ingest.clock import Clock
 from web import metrics
-from web.addresses import ClientAddresses
+from web.addresses import ClientAddresses, whose
 from workers.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -122,18 +121,6 @@ class RateLimit:
                 f"{verdict.retry_seconds} s. The RateLimit-Policy header has the limit.",
                 retry_after=verdict.retry_seconds,
             )
-
-
-def whose(address: str) -> str:
-    """Who is counted: the address, or for IPv6 its /64, which is what one customer of a provider gets."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        # Falcon has none for a server on a Unix socket whose proxy is not trusted.
-        return "unknown"
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _seconds(microseconds: int) -> int:

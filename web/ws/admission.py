@@ -7,12 +7,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from web import metrics
-from web.addresses import ClientAddresses, is_loopback
+from web.addresses import ClientAddresses, is_loopback, whose
 from web.settings import Settings
 from web.ws.client import Client
 from web.ws.limits import ConnectionCounts
 
-#: Sockets in their handshake, beyond the connections that are counted.
+#: Sockets in their handshake, beside the connections that are counted.
 HANDSHAKE_ROOM: Final = 1000
 #: When to come back after being refused (seconds).
 RETRY_AFTER_SECONDS: Final = 10
@@ -27,23 +27,31 @@ class Admission:
         self._counts = ConnectionCounts(settings.ws_max_connections, settings.ws_max_connections_per_address)
         #: Every TCP connection, also those in their handshake.
         self.clients: set[Client] = set()
+        # Of these, who has not been let in yet, the oldest first.
+        self._waiting: dict[Client, None] = {}
 
     @property
     def connections(self) -> int:
         """How many WebSocket connections there are."""
         return self._counts.total
 
-    def client_made(self, client: Client) -> bool:
-        """Take note of a TCP connection; False if it must go."""
+    def client_made(self, client: Client) -> None:
+        """Take note of a TCP connection; if too many are in their handshake, the one that takes longest has to go.
+
+        A handshake takes a client that means it a moment, so a flood of those that say nothing does not keep it out.
+        """
         self.clients.add(client)
-        if len(self.clients) <= self._most + HANDSHAKE_ROOM:
-            return True
-        metrics.ws_refused_total.labels("too many sockets").inc()
-        return False
+        self._waiting[client] = None
+        if len(self._waiting) > HANDSHAKE_ROOM:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            metrics.ws_refused_total.labels("too many handshakes").inc()
+            oldest.transport.abort()
 
     def client_lost(self, client: Client) -> None:
         """Take note of a TCP connection's end."""
         self.clients.discard(client)
+        self._waiting.pop(client, None)
         if client.address is not None:
             self._counts.remove(client.address)
             metrics.ws_connections.set(self._counts.total)
@@ -64,10 +72,12 @@ class Admission:
     def _count(self, client: Client, request: Request) -> Response | None:
         peer = (client.remote_address or ("unknown",))[0]
         address = self._addresses.of(peer, ",".join(request.headers.get_all("X-Forwarded-For")) or None)
-        reason = self._counts.refusal(address, exempt=is_loopback(address))
+        counted = whose(address)
+        reason = self._counts.refusal(counted, exempt=is_loopback(address))
         if reason is None:
-            client.address = address
-            self._counts.add(address)
+            self._waiting.pop(client, None)
+            client.address = counted
+            self._counts.add(counted)
             metrics.ws_connections.set(self._counts.total)
             return None
         metrics.ws_refused_total.labels(reason).inc()

@@ -46,9 +46,9 @@ class Client(ServerConnection):
 
     Args:
         protocol, server, options: As in websockets.
-        made: Called when the TCP connection is there, before the handshake; False refuses it.
+        made: Called when the TCP connection is there, before the handshake.
         lost: Called when the TCP connection is gone.
-        max_waiting_rows: Bound of the outbox.
+        max_waiting_rows: Rows that may wait.
         max_buffer_bytes: Bytes in the transport's buffer that only a client can cause that asks for pongs without
             reading them.
         max_stall_seconds: How long a client may take nothing of what waits for it.
@@ -59,7 +59,7 @@ class Client(ServerConnection):
         protocol: ServerProtocol,
         server: Server,
         *,
-        made: Callable[["Client"], bool],
+        made: Callable[["Client"], None],
         lost: Callable[["Client"], None],
         max_waiting_rows: int,
         max_buffer_bytes: int,
@@ -103,6 +103,11 @@ class Client(ServerConnection):
         self._pump()
         # Awaited, and rare.
         self._write_joined()
+
+    @property
+    def waiting(self) -> int:
+        """Frames that are owed and not on their way yet."""
+        return len(self._outbox)
 
     def forget(self, owner: Hashable) -> None:
         """Owe the client nothing of a subscription any more."""
@@ -203,13 +208,12 @@ class Client(ServerConnection):
     # -- the transport's callbacks ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set the socket up, or refuse it."""
+        """Set the socket up."""
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _KERNEL_UNSENT_BYTES)
-        if not self._made(self):
-            self.transport.abort()
+        self._made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""

@@ -10,6 +10,8 @@ from typing import Final
 
 #: Replies that may wait. A client that asks and does not read is not worth more memory.
 MAX_WAITING_REPLIES: Final = 512
+#: The same in bytes; must hold the largest snapshot.
+MAX_WAITING_REPLY_BYTES: Final = 1024 * 1024
 
 #: Whose candle (a subscription of the client), and its open time in Unix milliseconds.
 RowKey = tuple[Hashable, int]
@@ -26,6 +28,7 @@ class Outbox:
         self._max_rows = max_rows
         self._rows: dict[RowKey, bytes] = {}
         self._replies: deque[bytes] = deque()
+        self._reply_bytes = 0
         #: Set once more was owed than the bounds allow; the client has to be let go, it would miss something.
         self.overflowed = False
 
@@ -44,15 +47,18 @@ class Outbox:
 
     def put_reply(self, frame: bytes) -> None:
         """Owe the client an answer."""
-        if len(self._replies) >= MAX_WAITING_REPLIES:
+        if len(self._replies) >= MAX_WAITING_REPLIES or self._reply_bytes + len(frame) > MAX_WAITING_REPLY_BYTES:
             self.overflowed = True
             return
         self._replies.append(frame)
+        self._reply_bytes += len(frame)
 
     def take(self) -> bytes | None:
         """The frame that is due, None if nothing is owed; replies go first, they are few and awaited."""
         if self._replies:
-            return self._replies.popleft()
+            reply = self._replies.popleft()
+            self._reply_bytes -= len(reply)
+            return reply
         if not self._rows:
             return None
         return self._rows.pop(next(iter(self._rows)))
@@ -66,3 +72,4 @@ class Outbox:
         """Owe nothing."""
         self._rows.clear()
         self._replies.clear()
+        self._reply_bytes = 0

@@ -46,7 +46,7 @@ class Served:
         self.idle_checks = 0
         # The newest candle's frame.
         self._frame: bytes | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
 
     @property
     def is_wanted(self) -> bool:
@@ -85,13 +85,14 @@ class Served:
     def answer(self) -> "asyncio.Future[None]":
         """Something that is done once the live side or the store has answered, or has failed to."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+        self._waiting.add(future)
+        # Who has waited long enough leaves nothing behind.
+        future.add_done_callback(self._waiting.discard)
         return future
 
     def announce(self) -> None:
         """Let those go on who wait for an answer."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
+        for future in tuple(self._waiting):
             if not future.done():
                 future.set_result(None)
 

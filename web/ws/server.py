@@ -202,12 +202,14 @@ class WebSocketServer:
         while True:
             await asyncio.sleep(1.0)
             self._progress.turned()
-            subscriptions = 0
+            subscriptions = waiting = 0
             for client in tuple(self._admission.clients):
                 if client.session is not None:
                     self._sweep(client, loop.time())
                     subscriptions += len(client.session.wanted)
+                    waiting += client.waiting
             metrics.ws_subscriptions.set(subscriptions)
+            metrics.ws_rows_waiting.set(waiting)
 
     def _sweep(self, client: Client, now: float) -> None:
         client.look_after(now)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.addresses import ClientAddresses, is_loopback
+from web.addresses import ClientAddresses, is_loopback, whose
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,19 @@ def test_loopback_is_this_machine_however_it_is_written() -> None:
     loopback = [is_loopback(address) for address in addresses]
 
     assert loopback == [True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        # As a socket sees it that serves both families.
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("", "unknown"),
+        ("evil\r\nkey", "unknown"),
+    ],
+)
+def test_an_address_counts_and_of_ipv6_its_network(address: str, counted: str) -> None:
+    assert whose(address) == counted

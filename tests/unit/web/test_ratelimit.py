@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import FakeClock
 from web import errors
 from web.addresses import ClientAddresses
-from web.ratelimit import RateLimit, RequestCounter, Verdict, whose
+from web.ratelimit import RateLimit, RequestCounter, Verdict
 
 
 class ScriptedCounter(RequestCounter):
@@ -82,20 +82,6 @@ def test_probes_and_preflights_are_always_answered(method: str, path: str) -> No
     answer = client_of(counter).simulate_request(method, path)
 
     assert (answer.status_code, counter.asked) == (200, [])
-
-
-@pytest.mark.parametrize(
-    ("address", "counted"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("", "unknown"),
-        ("evil\r\nkey", "unknown"),
-    ],
-)
-def test_an_address_counts_and_of_ipv6_its_network(address: str, counted: str) -> None:
-    assert whose(address) == counted
 
 
 def test_a_client_behind_a_trusted_proxy_counts_by_itself() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.candle import Interval, Series
-from web.ws.outbox import MAX_WAITING_REPLIES, Outbox
+from web.ws.outbox import MAX_WAITING_REPLIES, MAX_WAITING_REPLY_BYTES, Outbox
 
 BTC = Series("sim", "BTC-USD", Interval.M1)
 ETH = Series("sim", "ETH-USD", Interval.M1)
@@ -70,6 +70,21 @@ def test_too_many_replies_are_an_overflow() -> None:
     outbox.put_reply(b"reply")
 
     assert (before, outbox.overflowed, len(outbox)) == (False, True, MAX_WAITING_REPLIES)
+
+
+def test_too_large_replies_are_an_overflow_and_what_was_taken_does_not_count() -> None:
+    outbox = Outbox(2)
+    half = bytes(MAX_WAITING_REPLY_BYTES // 2)
+    for _ in range(3):
+        outbox.put_reply(half)
+        outbox.take()
+    outbox.put_reply(half)
+    outbox.put_reply(half)
+    before = outbox.overflowed
+
+    outbox.put_reply(b"x")
+
+    assert (before, outbox.overflowed, len(outbox)) == (False, True, 2)
 
 
 keys = st.tuples(st.sampled_from([BTC, ETH]), st.integers(0, 4))
