@@ -274,6 +274,8 @@ def test_a_flood_of_sockets_that_say_nothing_gives_way_to_those_that_mean_it(
 
     assert (seconds_new < 2, seconds_old < 1) == (True, True)
     assert (refused >= 200, held <= 1000, memory < 200 * MIB) == (True, True, True)
+    # Nor does the log grow by a line for each.
+    assert len((tmp_path / "ws.log").read_bytes().splitlines()) < 50
 
 
 @pytest.mark.usefixtures("server")
