@@ -55,7 +55,7 @@ class Assigned:
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Take partitions on: read them from their starts, or pause them until these are known."""
-        assignments = [Assignment(each.topic, each.partition, self._policy.sources[each.topic]) for each in partitions]
+        assignments = [self._new(each.topic, each.partition) for each in partitions]
         self._add(assignments)
         logger.info("assigned", extra={"partitions": names(assignments)})
         finding = self._background.submit(self._starts.find, partitions)
@@ -94,14 +94,19 @@ class Assigned:
             else:
                 self._begin(wanted, future.result())
 
-    def rewind(self, assignment: Assignment, stored: int | None) -> None:
-        """The store was restored from an older copy: read again what it lacks, under a fresh assignment id."""
-        logger.warning("store holds an older copy, reading again", extra={**assignment.where, "offset": stored})
+    def rewind(self, assignment: Assignment, offset: int | None, stored: int | None) -> None:
+        """The store lacks, or may lack, rows that it once took: read them again, under a fresh assignment id.
+
+        Args:
+            assignment: The partition.
+            offset: Where to read on; None: at the beginning.
+            stored: The watermark that the store holds now.
+        """
         metrics.BRIDGE_REWINDS.labels(self._policy.name).inc()
         assert assignment.start is not None
         self.forget([assignment])
-        offset = OFFSET_BEGINNING if stored is None else stored
-        again = Assignment(assignment.topic, assignment.partition, assignment.source)
+        offset = OFFSET_BEGINNING if offset is None else offset
+        again = self._new(assignment.topic, assignment.partition)
         again.begin(Start(again.topic, again.partition, offset, assignment.start.key, stored))
         again.seek_to = offset
         self._add([again])
@@ -118,6 +123,10 @@ class Assigned:
                 with suppress(KeyError):
                     gauge.remove(self._policy.name, each.topic, str(each.partition))
         self._watch()
+
+    def _new(self, topic: str, partition: int) -> Assignment:
+        source = self._policy.sources[topic]
+        return Assignment(topic, partition, source, kept_in_store=self._policy.watermark_in_store)
 
     def _add(self, assignments: Iterable[Assignment]) -> None:
         self._assignments.update({(each.topic, each.partition): each for each in assignments})

@@ -18,7 +18,9 @@ class Assignment:
     The id is fresh each time, so that completions of earlier jobs can never be taken for these.
     """
 
-    def __init__(self, topic: str, partition: int, source: Source) -> None:
+    def __init__(self, topic: str, partition: int, source: Source, *, kept_in_store: bool = False) -> None:
+        """``kept_in_store``: whether its watermark is kept beside the rows, too, and there first."""
+        self._kept_in_store = kept_in_store
         self.id = uuid.uuid4().hex
         self.topic, self.partition, self.source = topic, partition, source
         self.collector = Collector(source.version_of)
@@ -28,6 +30,8 @@ class Assignment:
         #: What Kafka and the store were last known to have as this partition's watermark.
         self.committed: int | None = None
         self.stored: int | None = None
+        #: Since when (monotonic seconds) the watermark is above the stored one; None while it is not.
+        self.unsaved_since: float | None = None
         #: Offset that reading must go to before anything counts; None once it is there.
         self.seek_to: int | None = None
         #: Nothing of it counts any more.
@@ -53,8 +57,10 @@ class Assignment:
 
     @property
     def to_commit(self) -> int | None:
-        """The watermark, None if Kafka has it already or there is none."""
+        """The watermark, as far as the store has it; None if Kafka has that already or there is none."""
         watermark = self.batches.watermark
+        if self._kept_in_store and watermark is not None:
+            watermark = None if self.stored is None else min(watermark, self.stored)
         return None if watermark == self.committed else watermark
 
     def at(self, offset: int = OFFSET_INVALID) -> TopicPartition:

@@ -128,8 +128,8 @@ class Bridge:
         if now >= self._commit_due_at:
             self._commit_due_at = now + COMMIT_SECONDS
             self._commits.commit(self._assigned)
-            for assignment, stored in self._commits.advance_in_store(self._assigned):
-                self._assigned.rewind(assignment, stored)
+            for lacking in self._commits.advance_in_store(self._assigned):
+                self._assigned.rewind(*lacking)
             report(self._policy.name, self._assigned, self._leases, self._backpressure, self._consumer)
             metrics.BRIDGE_OWN_BATCHES.labels(self._policy.name).set(self._applier.waiting)
 
@@ -323,6 +323,7 @@ class Bridge:
     def _close(self) -> None:
         mine = list(self._assigned)
         self._drain(mine)
+        self._commits.save_and_wait(mine)
         self._commits.commit_and_wait(mine)
         # Before leaving the group, which revokes them: everything has been done for them.
         self._assigned.forget(mine)

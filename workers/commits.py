@@ -3,8 +3,8 @@
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, Future
-from typing import Final
+from concurrent.futures import Executor, Future, wait
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -19,8 +19,34 @@ logger = logging.getLogger(__name__)
 #: How long a stopping bridge waits for the answer to its last commit.
 WAIT_SECONDS: Final = 2.0
 
-#: An assignment, the offset that was to be stored, the stored one before.
-_Advanced = tuple[Assignment, int, int | None]
+#: A store that is restored from a copy loses what it took since, and the watermark tells: it is lower than the one that
+#: was stored last. Unless none was stored between the copy and the restore, so what was done while that did not succeed
+#: for longer than this is read again. No copy is younger.
+TRUST_SECONDS: Final = 3.0
+#: A store that is merely slow must not make us read the same for ever: twice as long each time, up to this.
+MOST_TRUST_SECONDS: Final = 60.0
+
+
+class _Advanced(NamedTuple):
+    """An answer of the store."""
+
+    assignment: Assignment
+    #: The watermark that was to be stored, and the stored one before.
+    offset: int
+    before: int | None
+    #: When the store was asked, and when it had answered (monotonic seconds).
+    asked_at: float
+    answered_at: float
+
+
+class Lacking(NamedTuple):
+    """A partition that has to be read again."""
+
+    assignment: Assignment
+    #: Where to read on; None: at the beginning.
+    offset: int | None
+    #: The watermark that the store holds now.
+    stored: int | None
 
 
 class Commits:
@@ -31,6 +57,9 @@ class Commits:
         self._consumer, self._bridge = consumer, bridge
         self._store, self._background = store, background
         self._advancing: Future[list[_Advanced]] | None = None
+        self._trust_seconds = TRUST_SECONDS
+        self._guessed = False
+        self._looked_at = time.monotonic()
         self._kafka = Outage(logger, "Kafka, asked to commit,")
         self._watermarks = Outage(logger, "the store, asked to keep watermarks,")
 
@@ -61,46 +90,88 @@ class Commits:
         for each in assignments:
             each.committed = committed.get((each.topic, each.partition), each.committed)
 
-    def advance_in_store(self, assignments: Iterable[Assignment]) -> list[tuple[Assignment, int | None]]:
+    def save_and_wait(self, assignments: Sequence[Assignment]) -> None:
+        """Store the watermarks once more and wait a moment for it: what is not stored is not committed."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        for _ in range(2):  # one may be under way
+            self.advance_in_store(assignments)
+            if self._advancing is not None:
+                wait([self._advancing], max(0.0, deadline - time.monotonic()))
+        self.advance_in_store(())
+
+    def advance_in_store(self, assignments: Iterable[Assignment]) -> list[Lacking]:
         """Store watermarks, after the rows they speak of, so that they can only be too low; does not wait.
 
         Returns:
-            What the store turned out to hold an older copy of, with the watermark in that copy (None: not even that).
+            What has to be read again, because the store lacks it or may lack it.
         """
-        if self._store is None or (self._advancing is not None and not self._advancing.done()):
+        if self._store is None:
             return []
-        restored = [] if self._advancing is None else self._take(self._advancing)
+        assignments = list(assignments)
+        for each in assignments:
+            if each.unsaved_since is None and _is_unsaved(each):
+                # It became so some time after the last look.
+                each.unsaved_since = self._looked_at
+        self._looked_at = time.monotonic()
+        if self._advancing is not None and not self._advancing.done():
+            return []
+        lacking = [] if self._advancing is None else self._take(self._advancing)
         store = self._store
+        given_up = {id(each.assignment) for each in lacking}
         moved = [
             (each, each.start.key, watermark, each.stored)
             for each in assignments
             if each.start is not None
             and (watermark := each.batches.watermark) is not None
-            and (each.stored is None or watermark > each.stored)
+            and _is_unsaved(each)
+            and id(each) not in given_up
         ]
 
+        asked_at = time.monotonic()
+
         def advance() -> list[_Advanced]:
-            return [
-                (assignment, offset, store.advance_watermark(key, offset, at_least=stored))
-                for assignment, key, offset, stored in moved
-            ]
+            answers = []
+            for assignment, key, offset, stored in moved:
+                before = store.advance_watermark(key, offset, at_least=stored)
+                answers.append(_Advanced(assignment, offset, before, asked_at, time.monotonic()))
+            return answers
 
         self._advancing = self._background.submit(advance) if moved else None
-        return restored
+        return lacking
 
-    def _take(self, future: "Future[list[_Advanced]]") -> list[tuple[Assignment, int | None]]:
+    def _take(self, future: "Future[list[_Advanced]]") -> list[Lacking]:
         try:
-            advanced = future.result(timeout=0)
+            advanced = [each for each in future.result(timeout=0) if not each.assignment.abandoned]
         except StoreUnavailable as error:
             self._watermarks.failed(error)
             return []
         self._watermarks.answered()
-        restored = []
-        for assignment, offset, before in advanced:
-            if assignment.abandoned:
-                continue
-            if assignment.stored is not None and (before is None or before < assignment.stored):
-                restored.append((assignment, before))
-            else:
-                assignment.stored = offset if before is None else max(offset, before)
-        return restored
+        self._guessed = False
+        lacking = [each for each in (self._lacking(answer) for answer in advanced) if each is not None]
+        self._trust_seconds = min(MOST_TRUST_SECONDS, 2 * self._trust_seconds) if self._guessed else TRUST_SECONDS
+        return lacking
+
+    def _lacking(self, answer: _Advanced) -> Lacking | None:
+        """What a partition has to read again after its watermark was stored, if anything."""
+        assignment, before, last = answer.assignment, answer.before, answer.assignment.stored
+        if last is not None and (before is None or before < last):
+            logger.warning("store holds an older copy, reading again", extra={**assignment.where, "offset": before})
+            return Lacking(assignment, before, before)
+        assignment.stored = answer.offset if before is None else max(answer.offset, before)
+        since = assignment.unsaved_since
+        assignment.unsaved_since = answer.asked_at if _is_unsaved(assignment) else None
+        if since is None or answer.answered_at - since <= self._trust_seconds:
+            return None
+        assert assignment.start is not None
+        self._guessed = True
+        offset = assignment.start.offset if last is None else last
+        logger.warning(
+            "store kept no watermark for a while and may be an older copy, reading again",
+            extra={**assignment.where, "offset": offset, "seconds": round(answer.answered_at - since, 1)},
+        )
+        return Lacking(assignment, offset, assignment.stored)
+
+
+def _is_unsaved(assignment: Assignment) -> bool:
+    watermark = assignment.batches.watermark
+    return watermark is not None and (assignment.stored is None or watermark > assignment.stored)

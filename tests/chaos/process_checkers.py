@@ -120,6 +120,7 @@ def _repeats(evidence: Evidence) -> Iterable[str]:
         unfinished = sum(total(evidence, f"workers-{queue}", "jobs_total", result=each) for each in UNFINISHED_JOBS)
         repeated = total(evidence, bridge, "bridge_redispatched_total")
         repeated += total(evidence, bridge, "bridge_applied_itself_total")
+        repeated += total(evidence, bridge, "bridge_rewinds_total")
         if unfinished and not repeated and not _was_restarted(evidence, bridge):
             yield f"{unfinished:g} jobs of {queue} were not finished, and {bridge} shows no repeated one"
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -31,6 +32,7 @@ from tests.integration.bridge_bench import (
 from tests.integration.tcp_forwarder import Forwarder
 from workers import metrics
 from workers.broker import make_broker
+from workers.commits import TRUST_SECONDS
 from workers.documents import Document, series_hash
 from workers.errors import SeriesCollision
 from workers.live import candles_channel, candles_key, parse_window
@@ -369,6 +371,44 @@ def test_a_store_restored_from_an_older_copy_is_filled_again(bench: BridgeBench,
 
     bench.wait_stored(candles + more)
     wait_until(lambda: watermarks(bench) == [101, 101], "the watermarks afterwards")
+
+
+class NoWatermarks(CandleStore):
+    """A store that takes rows, and watermarks only when it is let."""
+
+    def __init__(self, bench: BridgeBench) -> None:
+        super().__init__(bench.mongo, bench.database, "candles")
+        self.takes_watermarks = threading.Event()
+        self.takes_watermarks.set()
+
+    def advance_watermark(self, key: str, offset: int, *, at_least: int | None = None) -> int | None:
+        """Wait until it is let."""
+        assert self.takes_watermarks.wait(30)
+        return super().advance_watermark(key, offset, at_least=at_least)
+
+
+def test_what_an_older_copy_lacks_is_read_again_though_its_watermark_is_the_last_one(bench: BridgeBench) -> None:
+    early, late = [make_candle(number) for number in range(100)], [make_candle(number) for number in range(100, 200)]
+    store = NoWatermarks(bench)
+    bench.produce_candles(early)
+    bench.start_worker()
+    bench.start_bridge(store=store)
+    bench.wait_stored(early)
+    bench.wait_committed([50, 50])
+
+    # A copy is made here; the store then takes rows and no watermark until it is replaced by the copy.
+    store.takes_watermarks.clear()
+    bench.produce_candles(late)
+    bench.wait_stored(early + late)
+    applied_at = time.monotonic()
+    bench.mongo[bench.database].candles.delete_many({"timestamp": {"$in": [each.timestamp for each in late]}})
+    wait_until(lambda: time.monotonic() - applied_at > TRUST_SECONDS, "time to pass")
+    committed_meanwhile = bench.committed()
+    store.takes_watermarks.set()
+
+    bench.wait_stored(early + late)
+    bench.wait_committed([100, 100])
+    assert committed_meanwhile == [50, 50]
 
 
 def test_two_series_with_one_hash_stop_the_bridge(bench: BridgeBench) -> None:
