@@ -112,6 +112,16 @@ class Assigned:
         self._add([again])
         self._seek(again)
 
+    def begin_again(self, assignment: Assignment) -> None:
+        """What is read is not what the start was found for: look for the start anew, under a fresh assignment id."""
+        logger.warning("topic begins before the place to start at, looking again", extra=assignment.where)
+        metrics.BRIDGE_REWINDS.labels(self._policy.name).inc()
+        self.forget([assignment])
+        again = self._new(assignment.topic, assignment.partition)
+        self._add([again])
+        self._consumer.pause([again.at()])
+        self._finding.append(([again], self._background.submit(self._starts.find, [again.at()])))
+
     def forget(self, assignments: Iterable[Assignment]) -> None:
         """Nothing of these counts any more; completions that still come prove nothing."""
         for each in assignments:

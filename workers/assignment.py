@@ -36,13 +36,17 @@ class Assignment:
         self.seek_to: int | None = None
         #: Nothing of it counts any more.
         self.abandoned = False
-        self._next_offset = 0
+        self._first_offset = self._next_offset = 0
 
     def begin(self, start: Start) -> None:
         """Set where it starts."""
         self.start, self.stored = start, start.stored
         self.batches = PartitionBatches(start.known_offset)
-        self._next_offset = start.known_offset or 0
+        self._first_offset = self._next_offset = start.known_offset or 0
+
+    def is_before(self, offset: int) -> bool:
+        """Whether a record lies before the place where reading began: its topic is another one of the same name."""
+        return self.start is not None and self.seek_to is None and offset < self._first_offset
 
     def add(self, offset: int, key: bytes | None, value: bytes | None, now: float) -> Batch | None:
         """Add a record; returns the batch before it when the record does not fit in."""

@@ -160,6 +160,9 @@ class Bridge:
         if assignment is None:
             return
         metrics.BRIDGE_RECORDS.labels(self._policy.name, topic).inc()
+        if assignment.is_before(offset):
+            self._assigned.begin_again(assignment)
+            return
         key, value = message.key(), message.value()
         before = assignment.add(offset, _as_bytes(key), _as_bytes(value), self._clock.monotonic())
         if before is not None:
