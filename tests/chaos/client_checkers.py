@@ -112,7 +112,8 @@ def clients_get_every_final(evidence: Evidence) -> list[str]:
 
     What is final is what Kafka held when the minute's successor came. Two things the line protocol cannot tell, since
     it never turns back: values that reached the live side after their successor did, and a minute that fell out of the
-    live window of `LIVE_WINDOW` candles while the server or Redis was away. So the live side has to be told in Kafka's
+    live window of `LIVE_WINDOW` candles, or that Redis forgot, before the server that was cut off could read it. So the
+    live side has to be told in Kafka's
     order, which is asked of our own subscriber; where that missed messages, nothing is asked of the client either.
     Nothing at all to judge is a violation.
     """
@@ -181,6 +182,11 @@ class _Order:
     """What our own subscriber heard of each series, as runs of messages without a hole."""
 
     def __init__(self, published: Iterable[Published]) -> None:
+        published = list(published)
+        #: When each life of a series' hash began, for us.
+        self._began: dict[tuple[str, str], dict[str, float]] = {}
+        for message in published:
+            self._began.setdefault(message.key[:2], {}).setdefault(message.epoch, message.at)
         self._runs: dict[tuple[str, str], list[list[Published]]] = {}
         for message in published:
             runs = self._runs.setdefault(message.key[:2], [[]])
@@ -203,6 +209,9 @@ class _Order:
             if run[0].key[2] <= final.key[2] - _HEARD_MINUTES * MINUTE_MS:
                 until_successor = itertools.takewhile(lambda message: message.key <= final.key, run)
                 told = any(message.key == final.key and message.values == final.values for message in until_successor)
+                forgotten = any(run[-1].at <= at <= told_next_at for at in self._began[final.key[:2]].values())
+                if forgotten:
+                    return False
                 newest = max(message.key for message in run if message.at <= told_next_at or message.key == final.key)
                 return told and newest[2] - final.key[2] < LIVE_WINDOW * MINUTE_MS
             return False  # a successor was heard, and what came before it was not

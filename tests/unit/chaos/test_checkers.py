@@ -341,6 +341,16 @@ def test_i5_forgives_what_fell_out_of_the_live_window(evidence: Evidence) -> Non
     assert CHECKERS["I5"](evidence) == []
 
 
+def test_i5_forgives_what_redis_forgot_before_the_server_could_read_it(evidence: Evidence) -> None:
+    told_next_at = evidence.clients[0].frames[3 * UPDATES][0]
+    del evidence.clients[0].frames[2 * UPDATES : 3 * UPDATES]
+    heard = [each for each in evidence.published if each.at < told_next_at]
+    emptied = replace(heard[-1], epoch="another", number=1, at=told_next_at - 0.001)
+    evidence.published = [*heard, emptied]
+
+    assert CHECKERS["I5"](evidence) == []
+
+
 def test_i5_reports_that_nothing_could_be_judged(evidence: Evidence) -> None:
     evidence.published.clear()
     evidence.clients = [replace(evidence.clients[0], name=f"steady {number}") for number in range(100)]
