@@ -5,12 +5,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 NATIVE = $(if $(PYTHON),$(PYTHON),$(error Python 3.11 or newer is needed as python3, or name one: make PYTHON=/path/to/python)) -m deploy.native
-PYTEST = RUN_DIR=.run/test PORT_OFFSET=5000 $(NATIVE) services run .venv/bin/python -m pytest
-# These wait more than they compute and keep out of each other's way; the others measure, or are whole systems.
-SIDE_BY_SIDE = tests/unit tests/integration
-ONE_BY_ONE = tests/contract tests/system tests/chaos
-# A selection may leave nothing of one half.
-MAY_BE_NONE = $(if $(ARGS),|| [ $$? = 5 ])
+TESTS = tests/unit tests/contract tests/integration tests/system tests/chaos
 
 .PHONY: help up down ps logs restart scale wipe test chaos check requirements
 
@@ -40,8 +35,7 @@ wipe: ## stop everything and delete its data; YES=1 skips the question
 
 test: ## run all tests on real services; TESTS=tests/unit selects, ARGS='-k candle' goes to pytest
 	@$(NATIVE) setup test
-	@$(if $(TESTS),$(PYTEST) $(TESTS) $(ARGS),$(PYTEST) $(SIDE_BY_SIDE) --numprocesses 3 --dist loadfile $(ARGS) $(MAY_BE_NONE))
-	@$(if $(TESTS),,$(PYTEST) $(ONE_BY_ONE) $(ARGS) $(MAY_BE_NONE))
+	@RUN_DIR=.run/test PORT_OFFSET=5000 $(NATIVE) services run .venv/bin/python -m pytest $(TESTS) $(ARGS)
 
 chaos: ## break everything while it runs, and check that nothing is lost; SEEDS=20, SEED=7 or FAULTS=kill,cut:ws/*
 	@$(NATIVE) setup test
