@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from ingest.candle import Interval, Series
 from web.catalogue import Catalogue
 from web.ws.effects import Close, Effect, Reply, Subscribe, Unsubscribe
+from web.ws.messages import ErrorCode
 from web.ws.protocol import ProtocolLimits, Session
 
 PAIRS = ("BTC-USD", "ETH-USD", "ADA-USD")
-CODES = {"bad_json", "bad_request", "unknown_pair", "too_many_subscriptions", "rate_limited"}
+CODES = set(ErrorCode) - {ErrorCode.INTERNAL}
 
 
 def series(pair: str) -> Series:
