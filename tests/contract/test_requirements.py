@@ -4,14 +4,18 @@ import re
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
-_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
+#: A package may have one version per range of Python versions.
+_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+(?: ; [^\\\n]+)?)", re.MULTILINE)
 
 
 def test_every_file_pins_a_package_to_the_same_version() -> None:
-    pins: dict[str, set[str]] = {}
+    pins: dict[str, set[frozenset[str]]] = {}
     for path in REQUIREMENTS.glob("*.txt"):
+        found: dict[str, set[str]] = {}
         for name, version in _PIN.findall(path.read_text(encoding="utf-8")):
-            pins.setdefault(name, set()).add(version)
+            found.setdefault(name, set()).add(version.strip())
+        for name, versions in found.items():
+            pins.setdefault(name, set()).add(frozenset(versions))
 
     differing = {name: versions for name, versions in pins.items() if len(versions) > 1}
 
