@@ -5,7 +5,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 NATIVE = $(if $(PYTHON),$(PYTHON),$(error Python 3.11 or newer is needed as python3, or name one: make PYTHON=/path/to/python)) -m deploy.native
-TESTS = tests/unit tests/contract tests/integration tests/system tests/chaos
+# tests/chaos is run by name, or all would take more than twenty minutes: make test TESTS=tests/chaos
+TESTS = tests/unit tests/contract tests/integration tests/system
 
 .PHONY: help up down ps logs restart scale wipe test chaos check requirements
 
