@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from ingest.clock import Clock, SystemClock, now_ms
@@ -14,6 +15,8 @@ from workers.store import CandleStore
 
 #: Each question to Kafka.
 KAFKA_SECONDS: Final = 2.0
+#: For an answer that does not even say that there is none.
+_LONGEST_SECONDS: Final = KAFKA_SECONDS + 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class StartFinder:
         self, kafka_brokers: str, policy: Policy, group: str, store: CandleStore | None, clock: Clock | None = None
     ) -> None:
         self._clock = clock or SystemClock()
-        self._kafka_brokers, self._admin = kafka_brokers, make_admin(kafka_brokers)
+        self._kafka_brokers = kafka_brokers
         self._policy, self._group, self._store = policy, group, store
 
     def find(self, partitions: Sequence[TopicPartition]) -> list[Start]:
@@ -60,12 +63,17 @@ class StartFinder:
 
         Raises:
             KafkaException: If Kafka does not answer.
+            TimeoutError: If its client does not say so either.
             StoreUnavailable: If the store does not answer.
         """
-        ids = self._topic_ids({each.topic for each in partitions})
+        # A fresh client each time: what an older one has in its hands may be from before a broker's restart.
+        admin = make_admin(self._kafka_brokers)
+        ids = _topic_ids(admin, {each.topic for each in partitions})
         committed = committed_offsets(self._kafka_brokers, self._group, partitions, KAFKA_SECONDS)
         uncommitted = [each for each in partitions if committed.get((each.topic, each.partition), -1) < 0]
-        recent = {} if self._policy.start_ago_ms is None else self._recent(uncommitted, self._policy.start_ago_ms)
+        recent = (
+            {} if self._policy.start_ago_ms is None else self._recent(admin, uncommitted, self._policy.start_ago_ms)
+        )
         return [self._start(each, ids[each.topic], committed, recent) for each in partitions]
 
     def _start(
@@ -85,19 +93,23 @@ class StartFinder:
             return Start(*place, OFFSET_BEGINNING, key, stored)
         return Start(*place, min(offset, stored), key, stored)
 
-    def _topic_ids(self, topics: set[str]) -> dict[str, str]:
-        answers = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=KAFKA_SECONDS)
-        return {topic: str(future.result().topic_id) for topic, future in answers.items()}
-
-    def _recent(self, partitions: Sequence[TopicPartition], ago_ms: int) -> dict[tuple[str, int], int]:
+    def _recent(
+        self, admin: AdminClient, partitions: Sequence[TopicPartition], ago_ms: int
+    ) -> dict[tuple[str, int], int]:
         if not partitions:
             return {}
         # The end first: a record that comes between the two questions must not be missed.
-        ends = self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        since = self._offsets(partitions, OffsetSpec.for_timestamp(now_ms(self._clock) - ago_ms))
+        ends = _offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        since = _offsets(admin, partitions, OffsetSpec.for_timestamp(now_ms(self._clock) - ago_ms))
         return {place: offset if offset >= 0 else ends[place] for place, offset in since.items()}
 
-    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        wanted = {TopicPartition(each.topic, each.partition): spec for each in partitions}
-        answers = self._admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
-        return {(each.topic, each.partition): future.result().offset for each, future in answers.items()}
+
+def _topic_ids(admin: AdminClient, topics: set[str]) -> dict[str, str]:
+    answers = admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=KAFKA_SECONDS)
+    return {topic: str(future.result(_LONGEST_SECONDS).topic_id) for topic, future in answers.items()}
+
+
+def _offsets(admin: AdminClient, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+    wanted = {TopicPartition(each.topic, each.partition): spec for each in partitions}
+    answers = admin.list_offsets(wanted, request_timeout=KAFKA_SECONDS)
+    return {(each.topic, each.partition): future.result(_LONGEST_SECONDS).offset for each, future in answers.items()}
