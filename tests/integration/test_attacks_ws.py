@@ -266,14 +266,15 @@ def test_a_flood_of_sockets_that_say_nothing_gives_way_to_those_that_mean_it(
         silent_sockets(port, 1200, UPGRADE) as silent,
     ):
         seconds_new, seconds_old = beside_a_good_client(environment, publisher, newcomer)
-        refused = metric(environment, 'ws_refused_total{reason="too many handshakes"}')
+        # The last of them may still be waiting to be accepted.
+        wait_until(lambda: metric(environment, 'ws_refused_total{reason="too many handshakes"}') >= 200, 9)
         held = sum(not is_closed(each) for each in silent)
         memory = resident_bytes(process.pid)
         # The rest has ten seconds for its handshake.
         wait_until(lambda: all(map(is_closed, silent)), 15)
 
     assert (seconds_new < 2, seconds_old < 1) == (True, True)
-    assert (refused >= 200, held <= 1000, memory < 200 * MIB) == (True, True, True)
+    assert (held <= 1000, memory < 200 * MIB) == (True, True)
     # Nor does the log grow by a line for each.
     assert len((tmp_path / "ws.log").read_bytes().splitlines()) < 50
 

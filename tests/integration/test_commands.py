@@ -338,7 +338,12 @@ def test_lag_takes_what_is_in_flight_from_the_bridge(environment: dict[str, str]
 
 def test_watching_goes_on_until_it_is_interrupted(environment: dict[str, str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers", "lag", "--watch"], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+        [sys.executable, "-m", "workers", "lag", "--watch"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        # Tests that a shell runs in the background inherit that it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
 
