@@ -58,7 +58,6 @@ class Commits:
         self._store, self._background = store, background
         self._advancing: Future[list[_Advanced]] | None = None
         self._trust_seconds = TRUST_SECONDS
-        self._guessed = False
         self._looked_at = time.monotonic()
         self._kafka = Outage(logger, "Kafka, asked to commit,")
         self._watermarks = Outage(logger, "the store, asked to keep watermarks,")
@@ -93,11 +92,13 @@ class Commits:
     def save_and_wait(self, assignments: Sequence[Assignment]) -> None:
         """Store the watermarks once more and wait a moment for it: what is not stored is not committed."""
         deadline = time.monotonic() + WAIT_SECONDS
-        for _ in range(2):  # one may be under way
-            self.advance_in_store(assignments)
+        left = list(assignments)
+        for _ in range(3):  # one may be under way; the last takes the answer
+            # What would have to be read again stays as low as it is; whoever comes next reads it.
+            given_up = {id(lacking.assignment) for lacking in self.advance_in_store(left)}
+            left = [each for each in left if id(each) not in given_up]
             if self._advancing is not None:
                 wait([self._advancing], max(0.0, deadline - time.monotonic()))
-        self.advance_in_store(())
 
     def advance_in_store(self, assignments: Iterable[Assignment]) -> list[Lacking]:
         """Store watermarks, after the rows they speak of, so that they can only be too low; does not wait.
@@ -146,9 +147,10 @@ class Commits:
             self._watermarks.failed(error)
             return []
         self._watermarks.answered()
-        self._guessed = False
         lacking = [each for each in (self._lacking(answer) for answer in advanced) if each is not None]
-        self._trust_seconds = min(MOST_TRUST_SECONDS, 2 * self._trust_seconds) if self._guessed else TRUST_SECONDS
+        # A watermark that has sunk is no guess: there reading goes on where the store says.
+        guessed = any(each.offset != each.stored for each in lacking)
+        self._trust_seconds = min(MOST_TRUST_SECONDS, 2 * self._trust_seconds) if guessed else TRUST_SECONDS
         return lacking
 
     def _lacking(self, answer: _Advanced) -> Lacking | None:
@@ -157,19 +159,19 @@ class Commits:
         if last is not None and (before is None or before < last):
             logger.warning("store holds an older copy, reading again", extra={**assignment.where, "offset": before})
             return Lacking(assignment, before, before)
-        assignment.stored = answer.offset if before is None else max(answer.offset, before)
+        stored = answer.offset if before is None else max(answer.offset, before)
         since = assignment.unsaved_since
-        assignment.unsaved_since = answer.asked_at if _is_unsaved(assignment) else None
         if since is None or answer.answered_at - since <= self._trust_seconds:
+            assignment.stored = stored
+            assignment.unsaved_since = answer.asked_at if _is_unsaved(assignment) else None
             return None
         assert assignment.start is not None
-        self._guessed = True
         offset = assignment.start.offset if last is None else last
         logger.warning(
             "store kept no watermark for a while and may be an older copy, reading again",
             extra={**assignment.where, "offset": offset, "seconds": round(answer.answered_at - since, 1)},
         )
-        return Lacking(assignment, offset, assignment.stored)
+        return Lacking(assignment, offset, stored)
 
 
 def _is_unsaved(assignment: Assignment) -> bool:

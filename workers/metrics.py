@@ -45,7 +45,7 @@ BRIDGE_OWN_BATCHES: Final = Gauge(
 )
 BRIDGE_COMMITS: Final = Counter("bridge_commits_total", "Commits of watermarks to Kafka.", ("bridge", "result"))
 BRIDGE_REWINDS: Final = Counter(
-    "bridge_rewinds_total", "Rewinds because the store turned out to be an older copy.", ("bridge",)
+    "bridge_rewinds_total", "Partitions read again, as the store or the topic is, or may be, another one.", ("bridge",)
 )
 DEAD_LETTERS: Final = Counter("bridge_dead_letters_total", "Records written to the dead-letter topic.", ("bridge",))
 
