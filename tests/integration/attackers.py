@@ -91,3 +91,13 @@ def traces(environment: dict[str, str], port: int) -> dict[str, Any]:
     page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS).text
     labels = {line.rpartition(" ")[0] for line in page.splitlines() if not line.startswith("#")}
     return {"keys": keys, "documents": documents, "labels": sorted(labels)}
+
+
+def added(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What came between two looks: new keys and labels, and collections that count other documents; empty if nothing.
+
+    What has gone meanwhile is no trace of an attack: keys of other tests expire.
+    """
+    new: dict[str, Any] = {name: sorted(set(after[name]) - set(before[name])) for name in ("keys", "labels")}
+    new["documents"] = dict(after["documents"].items() - before["documents"].items())
+    return {name: found for name, found in new.items() if found}

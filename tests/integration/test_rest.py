@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,38 +21,7 @@ from ingest.events import EventKind, FeedEvent, FeedState
 from tests.conftest import make_candle, minute
 from tests.integration.web_processes import REST, ROOT, free_port, running, wait_until
 from workers.live import FEEDS
-from workers.settings import Settings
-from workers.store import CandleStore, make_store
-
-
-@pytest.fixture
-def store(mongo_uri: str, database: str) -> Iterator[CandleStore]:
-    opened = make_store(Settings.from_env(mongo_uri=mongo_uri, mongo_db=database))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def environment(mongo_uri: str, database: str, redis_url: str) -> dict[str, str]:
-    return {
-        "MONGO_URI": mongo_uri,
-        "MONGO_DB": database,
-        "REDIS_URL": redis_url,
-        "REST_PORT": str(free_port()),
-        "EXCHANGE": "sim",
-        "PAIRS": "BTC-USD",
-        "LOG_FORMAT": "json",
-    }
-
-
-@pytest.fixture
-def api(environment: dict[str, str], tmp_path: Path) -> Iterator[httpx.Client]:
-    port = int(environment["REST_PORT"])
-    with (
-        running(REST, port, tmp_path / "rest.log", **environment),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
-    ):
-        yield client
+from workers.store import CandleStore
 
 
 def exact(answer: httpx.Response) -> Any:

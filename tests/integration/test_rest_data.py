@@ -18,31 +18,10 @@ import pytest
 from ingest.candle import Candle, State
 from tests.conftest import make_candle, minute
 from tests.integration.tcp_forwarder import Forwarder
-from tests.integration.web_processes import REST, free_port, running
-from workers.settings import Settings
-from workers.store import CandleStore, make_store
+from tests.integration.web_processes import REST, running
+from workers.store import CandleStore
 
 PRICES = {"open": 18383.38, "high": 18385.85, "low": 18376.035, "close": 18382.06, "volume": 0.002185}
-
-
-@pytest.fixture
-def store(mongo_uri: str, database: str) -> Iterator[CandleStore]:
-    opened = make_store(Settings.from_env(mongo_uri=mongo_uri, mongo_db=database))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def environment(mongo_uri: str, database: str, redis_url: str) -> dict[str, str]:
-    return {
-        "MONGO_URI": mongo_uri,
-        "MONGO_DB": database,
-        "REDIS_URL": redis_url,
-        "REST_PORT": str(free_port()),
-        "EXCHANGE": "sim",
-        "PAIRS": "BTC-USD",
-        "LOG_FORMAT": "json",
-    }
 
 
 @pytest.fixture
