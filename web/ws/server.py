@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 GOING_AWAY = 1001
 #: How long a client has for its handshake (seconds).
 HANDSHAKE_SECONDS = 10.0
+#: Connections that the kernel keeps until we take them; who finds no room tries again after a whole second.
+BACKLOG = 1024
 #: Frames of one client that wait to be handled; the socket is not read beyond.
 MAX_WAITING_FRAMES = 4
 #: When clients are asked to come back after a planned stop (milliseconds): all of them within a time that grows with
@@ -127,6 +129,7 @@ class WebSocketServer:
             max_queue=MAX_WAITING_FRAMES,
             write_limit=WRITE_LIMITS,
             reuse_port=reuse_port or None,
+            backlog=BACKLOG,
         )
 
     async def _close(self, server: Server) -> None:
