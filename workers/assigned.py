@@ -12,6 +12,7 @@ from workers import metrics
 from workers.assignment import Assignment
 from workers.backpressure import Backpressure
 from workers.completions import CompletionReader
+from workers.errors import TopicReplaced
 from workers.policies import Policy
 from workers.starts import Start, StartFinder
 
@@ -75,7 +76,11 @@ class Assigned:
             self._consumer.pause(list(partitions))
 
     def continue_starts(self) -> None:
-        """Go on with what is not reading yet; called every so often."""
+        """Go on with what is not reading yet; called every so often.
+
+        Raises:
+            TopicReplaced: If a topic was made anew; nothing of it is assigned any more, and the consumer is of no use.
+        """
         for each in self:
             if each.seek_to is not None:
                 self._seek(each)
@@ -87,7 +92,11 @@ class Assigned:
             wanted = [each for each in assignments if not each.abandoned]
             if not future.done():
                 self._finding.append((wanted, future))
-            elif error := future.exception():
+            elif isinstance(error := future.exception(), TopicReplaced):
+                # What was read of the old one must not be committed as if it were of the new one.
+                self.forget([each for each in self if each.topic == error.topic])
+                raise error
+            elif error is not None:
                 logger.warning("cannot find where to start, trying again", extra={"reason": str(error)})
                 again = self._background.submit(self._starts.find, [each.at() for each in wanted])
                 self._finding += [(wanted, again)] if wanted else []

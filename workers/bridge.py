@@ -32,6 +32,7 @@ from workers.completions import Completion, CompletionReader
 from workers.consumer import make_consumer
 from workers.dead_letters import DeadLetters
 from workers.doorbell import DoorbellBroker
+from workers.errors import TopicReplaced
 from workers.policies import Policy
 from workers.sender import JobSender
 from workers.starts import StartFinder
@@ -71,10 +72,8 @@ class Bridge:
         self._policy, self._progress = policy, progress or Progress()
         self._clock = clock or SystemClock()
         self._store = store if policy.watermark_in_store else None
-        group = group or policy.group
-        self._consumer = make_consumer(kafka_brokers, group, self._on_commit)
+        self._kafka_brokers, self._group = kafka_brokers, group or policy.group
         self._background = ThreadPoolExecutor(2, thread_name_prefix="background")
-        self._commits = Commits(self._consumer, policy.name, self._store, self._background)
         self._letters = DeadLetters(kafka_brokers, dead_letter_topic) if policy.dead_letters else None
         self._letters_blocked_until = float("-inf")
         self._results: SimpleQueue[Completion | Applied] = SimpleQueue()
@@ -82,11 +81,19 @@ class Bridge:
         self._applier = Applier(self._results)
         self._leases = Leases(lease_seconds or policy.lease_seconds)
         self._backpressure = Backpressure()
-        starts = StartFinder(kafka_brokers, policy, group, self._store, self._clock)
-        self._assigned = Assigned(policy, self._consumer, starts, self._background, self._backpressure, self._reader)
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
         self._commit_due_at = self._upkeep_due_at = float("-inf")
         self._stopping = threading.Event()
+        self._connect()
+
+    def _connect(self) -> None:
+        """Make a consumer, and what goes with it."""
+        self._consumer = make_consumer(self._kafka_brokers, self._group, self._on_commit)
+        self._commits = Commits(self._consumer, self._policy.name, self._store, self._background)
+        starts = StartFinder(self._kafka_brokers, self._policy, self._group, self._store, self._clock)
+        self._assigned = Assigned(
+            self._policy, self._consumer, starts, self._background, self._backpressure, self._reader
+        )
 
     def stop(self) -> None:
         """Ask `run` to end; safe from a signal handler."""
@@ -101,12 +108,18 @@ class Bridge:
         """
         self._reader.start()
         self._applier.start()
-        self._consumer.subscribe(
-            sorted(self._policy.sources), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._join()
         try:
             while not self._stopping.is_set():
-                self._turn()
+                try:
+                    self._turn()
+                except TopicReplaced as error:
+                    # A consumer knows partitions by their topic's name, takes the leader epoch 0 of a new one for
+                    # outdated, and waits for another for ever (librdkafka 2.16, its issue 4898).
+                    logger.warning("beginning with a fresh consumer", extra={"reason": str(error)})
+                    self._leave()
+                    self._connect()
+                    self._join()
         finally:
             self._close()
 
@@ -323,16 +336,24 @@ class Bridge:
             pause.wait(0.01)
             self._take_results()
 
-    def _close(self) -> None:
+    def _join(self) -> None:
+        self._consumer.subscribe(
+            sorted(self._policy.sources), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def _leave(self) -> None:
         mine = list(self._assigned)
         self._drain(mine)
         self._commits.save_and_wait(mine)
         self._commits.commit_and_wait(mine)
         # Before leaving the group, which revokes them: everything has been done for them.
         self._assigned.forget(mine)
+        self._consumer.close()
+
+    def _close(self) -> None:
+        self._leave()
         self._applier.stop()
         self._reader.stop()
-        self._consumer.close()
         self._background.shutdown(wait=False, cancel_futures=True)
 
 

@@ -4,6 +4,7 @@ WorkersError
 ├── StoreUnavailable   the store did not answer, or not well: try again later
 ├── KafkaUnavailable   the same of Kafka, for commands that do not wait for it
 ├── TopicMissing       Kafka has no such topic
+├── TopicReplaced      a topic was deleted and made anew under a running client
 ├── TooManyLetters     more dead letters than fit in memory
 └── SeriesCollision    two series have one hash: nobody can go on, ever
 
@@ -53,6 +54,17 @@ class TopicMissing(WorkersError):
 
     def __str__(self) -> str:
         return f"Kafka at {self.brokers} has no topic {self.topic}: start ingest or a bridge, which make it"
+
+
+class TopicReplaced(WorkersError):
+    """Raised when a topic is another one than the topic of its name that was read before; a fresh client can go on."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(topic)
+        self.topic = topic
+
+    def __str__(self) -> str:
+        return f"topic {self.topic} was deleted and made anew"
 
 
 class TooManyLetters(WorkersError):

@@ -10,6 +10,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from ingest.clock import Clock, SystemClock, now_ms
 from ingest.kafka import committed_offsets, make_admin
+from workers.errors import TopicReplaced
 from workers.policies import Policy
 from workers.store import CandleStore
 
@@ -52,6 +53,8 @@ class StartFinder:
         self._clock = clock or SystemClock()
         self._kafka_brokers = kafka_brokers
         self._policy, self._group, self._store = policy, group, store
+        # Topic to its id when it was first asked for.
+        self._ids: dict[str, str] = {}
 
     def find(self, partitions: Sequence[TopicPartition]) -> list[Start]:
         """The start of each partition, in the order given.
@@ -65,10 +68,14 @@ class StartFinder:
             KafkaException: If Kafka does not answer.
             TimeoutError: If its client does not say so either.
             StoreUnavailable: If the store does not answer.
+            TopicReplaced: If a topic is not the one that this finder found before.
         """
         # A fresh client each time: what an older one has in its hands may be from before a broker's restart.
         admin = make_admin(self._kafka_brokers)
         ids = _topic_ids(admin, {each.topic for each in partitions})
+        for topic, topic_id in ids.items():
+            if self._ids.setdefault(topic, topic_id) != topic_id:
+                raise TopicReplaced(topic)
         committed = committed_offsets(self._kafka_brokers, self._group, partitions, KAFKA_SECONDS)
         uncommitted = [each for each in partitions if committed.get((each.topic, each.partition), -1) < 0]
         recent = (

@@ -324,14 +324,36 @@ def test_a_recreated_topic_is_read_from_its_beginning(bench: BridgeBench) -> Non
     wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
     bench.close_bridges()
 
-    admin = AdminClient(client_config(bench.kafka_brokers))
-    for future in admin.delete_topics([bench.topics[CANDLES]], operation_timeout=10).values():
-        future.result()
-    wait_until(lambda: created(admin, bench.topics[CANDLES]), "the topic to be there again")
+    recreate(bench)
     bench.produce_candles(after)
     bench.start_bridge()
 
     bench.wait_stored(before + after)
+
+
+def test_a_topic_recreated_under_a_running_bridge_is_read_with_a_fresh_consumer(
+    bench: BridgeBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, after = versions(200), [make_candle(number) for number in range(100, 150)]
+    bench.produce_candles(before)
+    bench.start_worker()
+    bench.start_bridge()
+    bench.wait_stored(before)
+    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+
+    recreate(bench)
+    bench.produce_candles(after)
+
+    bench.wait_stored(before + after)
+    assert "beginning with a fresh consumer" in caplog.messages
+
+
+def recreate(bench: BridgeBench) -> None:
+    """Delete the topic of candles and make it anew."""
+    admin = AdminClient(client_config(bench.kafka_brokers))
+    for future in admin.delete_topics([bench.topics[CANDLES]], operation_timeout=10).values():
+        future.result()
+    wait_until(lambda: created(admin, bench.topics[CANDLES]), "the topic to be there again")
 
 
 def created(admin: AdminClient, topic: str) -> bool:
