@@ -29,10 +29,15 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
         "unguarded_store": {
             "workers-persist-1": _workers("unguarded_store", "persist"),
             "workers-persist-2": _workers("unguarded_store", "persist"),
+            # While no worker answers it applies batches itself.
+            "bridge-persist": _program("unguarded_store", "bridge", "persist"),
         },
         "commit_at_enqueue": {"bridge-persist": _program("commit_at_enqueue", "bridge", "persist")},
         "no_lease": {"bridge-persist": _program("no_lease", "bridge", "persist")},
-        "unguarded_live": {"workers-fanout-1": _workers("unguarded_live", "fanout")},
+        "unguarded_live": {
+            "workers-fanout-1": _workers("unguarded_live", "fanout"),
+            "bridge-fanout": _program("unguarded_live", "bridge", "fanout"),
+        },
         "relay_without_check": {"ws": _program("relay_without_check")},
     }
 )

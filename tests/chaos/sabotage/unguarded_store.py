@@ -1,9 +1,12 @@
-"""Workers that write every version of a candle over whatever is stored, newer or not."""
+"""Workers and a bridge that write every version of a candle over whatever is stored, newer or not."""
+
+import sys
 
 from bson.int64 import Int64
 from pymongo import UpdateOne
 
 from workers import fanout, persist
+from workers.__main__ import main
 from workers.guarded_writes import GuardedWriter, Write
 
 __all__ = ["fanout", "persist"]
@@ -16,3 +19,6 @@ def _overwrite(self: GuardedWriter, rows: list[Write]) -> None:
 
 
 GuardedWriter.write_rows = _overwrite  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    sys.exit(main())
