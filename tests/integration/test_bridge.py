@@ -412,25 +412,48 @@ class NoWatermarks(CandleStore):
 def test_what_an_older_copy_lacks_is_read_again_though_its_watermark_is_the_last_one(bench: BridgeBench) -> None:
     early, late = [make_candle(number) for number in range(100)], [make_candle(number) for number in range(100, 200)]
     store = NoWatermarks(bench)
-    bench.produce_candles(early)
     bench.start_worker()
     bench.start_bridge(store=store)
+    replace_by_a_copy(bench, store, early, late)
+    committed_meanwhile = bench.committed()
+
+    store.takes_watermarks.set()
+
+    bench.wait_stored(early + late)
+    bench.wait_committed([100, 100])
+    assert committed_meanwhile == [50, 50]
+
+
+def test_what_an_older_copy_may_lack_is_left_to_the_next_bridge_by_one_that_stops(bench: BridgeBench) -> None:
+    early, late = [make_candle(number) for number in range(100)], [make_candle(number) for number in range(100, 200)]
+    store = NoWatermarks(bench)
+    bench.start_worker()
+    running = bench.start_bridge(store=store)
+    replace_by_a_copy(bench, store, early, late)
+
+    running.bridge.stop()
+    store.takes_watermarks.set()
+    running.stop()
+    committed_at_the_stop = bench.committed()
+    bench.start_bridge()
+
+    bench.wait_stored(early + late)
+    assert committed_at_the_stop == [50, 50]
+
+
+def replace_by_a_copy(bench: BridgeBench, store: NoWatermarks, early: list[Candle], late: list[Candle]) -> None:
+    """A copy is made after the early candles; the store then takes the late ones, and no watermark until it is
+    replaced by the copy.
+    """
+    bench.produce_candles(early)
     bench.wait_stored(early)
     bench.wait_committed([50, 50])
-
-    # A copy is made here; the store then takes rows and no watermark until it is replaced by the copy.
     store.takes_watermarks.clear()
     bench.produce_candles(late)
     bench.wait_stored(early + late)
     applied_at = time.monotonic()
     bench.mongo[bench.database].candles.delete_many({"timestamp": {"$in": [each.timestamp for each in late]}})
     wait_until(lambda: time.monotonic() - applied_at > TRUST_SECONDS, "time to pass")
-    committed_meanwhile = bench.committed()
-    store.takes_watermarks.set()
-
-    bench.wait_stored(early + late)
-    bench.wait_committed([100, 100])
-    assert committed_meanwhile == [50, 50]
 
 
 def test_two_series_with_one_hash_stop_the_bridge(bench: BridgeBench) -> None:
