@@ -5,8 +5,10 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 NATIVE = $(if $(PYTHON),$(PYTHON),$(error Python 3.11 or newer is needed as python3, or name one: make PYTHON=/path/to/python)) -m deploy.native
-# tests/chaos is run by name, or all would take more than twenty minutes: make test TESTS=tests/chaos
-TESTS = tests/unit tests/contract tests/integration tests/system
+# Everything, when TESTS does not say otherwise: the faults have whole systems of their own, two side by side.
+TESTS =
+BESIDE_FAULTS = tests/unit tests/contract tests/integration tests/system
+FAULTS_TESTS = .venv/bin/python -m pytest tests/chaos -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
 
 .PHONY: help up down ps logs restart scale wipe test chaos check requirements
 
@@ -36,7 +38,8 @@ wipe: ## stop everything and delete its data; YES=1 skips the question
 
 test: ## run all tests on real services; TESTS=tests/unit selects, ARGS='-k candle' goes to pytest
 	@$(NATIVE) setup test
-	@RUN_DIR=.run/test PORT_OFFSET=5000 $(NATIVE) services run .venv/bin/python -m pytest $(TESTS) $(ARGS)
+	@RUN_DIR=.run/test PORT_OFFSET=5000 $(NATIVE) services run .venv/bin/python -m pytest $(or $(TESTS),$(BESIDE_FAULTS)) $(ARGS)
+	@$(if $(TESTS),,$(FAULTS_TESTS))
 
 chaos: ## break everything while it runs, and check that nothing is lost; SEEDS=20, SEED=7 or FAULTS=kill,cut:ws/*
 	@$(NATIVE) setup test
