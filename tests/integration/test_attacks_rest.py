@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -376,8 +377,10 @@ def test_errors_tell_nothing_of_where_services_are_or_how_they_are_entered(
     environment["MONGO_URI"] = f"mongodb://someone:verysecret@127.0.0.1:{mongo}"
     environment["REDIS_URL"] = f"redis://:verysecret@127.0.0.1:{live}/0"
     paths = ["/api/ohlcv?pair=BTC-USD", "/api/pairs", "/api/feeds", "/health", "/readyz", "/udf/symbols?symbol=BTC-USD"]
-    with running(REST, port, log, **environment):
-        answers = {path: httpx.get(f"http://127.0.0.1:{port}{path}", timeout=SECONDS) for path in paths}
+    # Each waits for a store that does not come.
+    with running(REST, port, log, **environment), ThreadPoolExecutor() as at_once:
+        got = at_once.map(lambda path: httpx.get(f"http://127.0.0.1:{port}{path}", timeout=SECONDS), paths)
+        answers = dict(zip(paths, got, strict=True))
 
     told = "".join(answer.text + str(answer.headers) for answer in answers.values())
     assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(paths, 503)

@@ -33,7 +33,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 @contextmanager
 def running(command: list[str], port: int, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, once its ``/livez`` answers; ended afterwards, whatever happened."""
+    """The command, once its ``/livez`` answers; ended afterwards, whatever happened.
+
+    Raises:
+        AssertionError: If it does not leave within 15 s of SIGTERM.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output)
     try:
@@ -48,6 +52,7 @@ def running(command: list[str], port: int, log: Path, **environment: str) -> Ite
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                raise AssertionError(f"did not leave within 15 s of SIGTERM:\n{log.read_text()}") from None
 
 
 def answers(port: int) -> bool:

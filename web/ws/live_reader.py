@@ -1,5 +1,6 @@
 """Reads of the live side, many series at a time; every method raises what redis-py raises if it does not answer."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -64,6 +65,16 @@ def ends_while_written_to() -> Iterator[None]:
         yield
     except (AttributeError, RuntimeError) as error:
         raise redis.ConnectionError("the connection ended while it was written to") from error
+
+
+def goes_on() -> bool:
+    """Whether the running task has not been cancelled; every loop around questions to Redis asks before it goes on.
+
+    redis-py writes under `asyncio.wait_for`, which until Python 3.12 swallows a cancellation that comes just as it
+    finishes (https://github.com/python/cpython/issues/86296): the server then waited for ever for its own tasks.
+    """
+    task = asyncio.current_task()
+    return task is not None and not task.cancelling()
 
 
 def _parse_counters(reply: list[bytes | None]) -> Cursor | None:

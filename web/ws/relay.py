@@ -21,7 +21,7 @@ from ingest.errors import DecodeError
 from web import metrics
 from web.ws.cursors import Memory
 from web.ws.history import History
-from web.ws.live_reader import LiveReader, ends_while_written_to
+from web.ws.live_reader import LiveReader, ends_while_written_to, goes_on
 from web.ws.mirror import Mirror
 from web.ws.served import Listener, Served, Subscriber
 from web.ws.status import Feeds
@@ -132,7 +132,7 @@ class Relay:
     # -- the channels -----------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        while True:
+        while goes_on():
             try:
                 await self._listen_once()
             except (redis.RedisError, OSError, TimeoutError) as error:
@@ -157,7 +157,7 @@ class Relay:
             self._redis_is_there()
             # Else feeds would be called stale until the first check.
             await self._read_events()
-            while True:
+            while goes_on():
                 message = await pubsub.get_message(timeout=CHECK_SECONDS)
                 if message is not None:
                     self._heard_at = now()
@@ -204,7 +204,7 @@ class Relay:
         self._work.set()
 
     async def _do_work(self) -> None:
-        while True:
+        while goes_on():
             await self._work.wait()
             self._work.clear()
             try:
@@ -270,7 +270,7 @@ class Relay:
     # -- the check --------------------------------------------------------------------------------------------------
 
     async def _check_always(self) -> None:
-        while True:
+        while goes_on():
             await asyncio.sleep(CHECK_SECONDS)
             self._leave_idle()
             for series, served in self._served.items():

@@ -1,6 +1,7 @@
 """What the relay does with its connection to Redis, where no real Redis can be made to fail in the right moment."""
 
 import asyncio
+from contextlib import nullcontext, suppress
 from typing import cast
 
 import pytest
@@ -105,3 +106,48 @@ def test_a_socket_that_is_closed_when_the_counters_are_asked_for_does_not_end_th
         return closed.asked
 
     assert asyncio.run(run()) == 2
+
+
+class DeafConnection:
+    """redis-py's pub/sub on Python 3.11 when it is cancelled just as it has written."""
+
+    def __init__(self) -> None:
+        self.is_waiting = False
+
+    async def ping(self) -> None:
+        """Go on as if nothing had happened, the first time."""
+        with nullcontext() if self.is_waiting else suppress(asyncio.CancelledError):
+            self.is_waiting = True
+            await asyncio.sleep(60)
+
+    async def subscribe(self, *_channels: bytes) -> None:
+        """The same."""
+        await self.ping()
+
+    async def connect(self) -> None:
+        """Be there."""
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+@pytest.mark.parametrize("task", ["_check_always", "_do_work", "_listen"])
+def test_a_cancellation_that_is_swallowed_ends_the_relay_nevertheless(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "CHECK_SECONDS", 0.0)
+
+    async def run() -> bool:
+        relay = Relay("redis://127.0.0.1:1/0", cast("History", None), 60)
+        deaf = relay._pubsub = DeafConnection()
+        monkeypatch.setattr(relay._live.client, "pubsub", lambda: deaf)
+        relay.subscribe(Series("sim", "BTC-USD", Interval.M1), Nobody())
+        running = asyncio.create_task(getattr(relay, task)())
+        async with asyncio.timeout(5):
+            while not deaf.is_waiting:
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+        return running.done()
+
+    assert asyncio.run(run())
