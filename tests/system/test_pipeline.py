@@ -1,6 +1,6 @@
 """The whole system from outside: what the exchange sent is what clients get.
 
-`SYSTEM_SECONDS` (default 40) sets how long each run follows the exchange before it is compared; CONTRIBUTING.md
+`SYSTEM_SECONDS` (default 25) sets how long each run follows the exchange before it is compared; CONTRIBUTING.md
 says how the long runs are made.
 """
 
@@ -21,7 +21,7 @@ from tests.system.kafka_log import newest_versions, read_events
 from tests.system.simlog import Candles, closed_candles, updates
 from tests.system.stack import PAIRS, Stack, parse_exact, running_stack, wait_until
 
-SECONDS = float(os.environ.get("SYSTEM_SECONDS", "40"))
+SECONDS = float(os.environ.get("SYSTEM_SECONDS", "25"))
 SIM_START = os.environ.get("SYSTEM_SIM_START", "-1h")
 KEYS = ["_id", "close", "high", "low", "open", "pair", "timestamp", "volume"]
 LINE_KEYS = ["pair", "timestamp", "open", "high", "low", "close", "volume"]
