@@ -1,11 +1,12 @@
-"""The REST API as it runs, for whoever asks for it: gunicorn, a store and a Redis."""
+"""For whoever asks for it: the REST API as it runs (gunicorn, a store and a Redis), and a bench for bridges."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.integration.bridge_bench import BridgeBench, serve_actors, topics_for
 from tests.integration.web_processes import REST, free_port, running
 from workers.settings import Settings
 from workers.store import CandleStore, make_store
@@ -42,3 +43,19 @@ def api(environment: dict[str, str], tmp_path: Path) -> Iterator[httpx.Client]:
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def bench(
+    kafka_brokers: str,
+    redis_url: str,
+    mongo_uri: str,
+    database: str,
+    make_topic: Callable[[int], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[BridgeBench]:
+    """Bridges and workers, with topics, a group and a database of this test's own."""
+    bench = BridgeBench(kafka_brokers, redis_url, mongo_uri, database, topics_for(make_topic))
+    serve_actors(bench, monkeypatch)
+    yield bench
+    bench.close()

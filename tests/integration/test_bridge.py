@@ -4,7 +4,6 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import cast
 from urllib.parse import urlsplit
@@ -25,8 +24,6 @@ from tests.integration.bridge_bench import (
     FANOUT,
     BridgeBench,
     Running,
-    serve_actors,
-    topics_for,
     wait_until,
 )
 from tests.integration.tcp_forwarder import Forwarder
@@ -37,22 +34,6 @@ from workers.documents import Document, series_hash
 from workers.errors import SeriesCollision
 from workers.live import candles_channel, candles_key, parse_window
 from workers.store import CandleStore
-
-
-@pytest.fixture
-def bench(
-    kafka_brokers: str,
-    redis_url: str,
-    mongo_uri: str,
-    database: str,
-    make_topic: Callable[[int], str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[BridgeBench]:
-    """Services of this test's own."""
-    bench = BridgeBench(kafka_brokers, redis_url, mongo_uri, database, topics_for(make_topic))
-    serve_actors(bench, monkeypatch)
-    yield bench
-    bench.close()
 
 
 def versions(count: int, seed: int = 1) -> list[Candle]:
@@ -300,11 +281,7 @@ def test_bridges_share_partitions_and_hand_them_over(bench: BridgeBench) -> None
 
 def test_a_restart_goes_on_at_the_watermark(bench: BridgeBench) -> None:
     before, after = versions(200), [make_candle(number) for number in range(100, 110)]
-    bench.produce_candles(before)
-    bench.start_worker()
-    bench.start_bridge()
-    bench.wait_stored(before)
-    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+    bridge_all(bench, before)
     bench.close_bridges()
     read_before = records_read(bench)
 
@@ -317,11 +294,7 @@ def test_a_restart_goes_on_at_the_watermark(bench: BridgeBench) -> None:
 
 def test_a_recreated_topic_is_read_from_its_beginning(bench: BridgeBench) -> None:
     before, after = versions(200), [make_candle(number) for number in range(100, 150)]
-    bench.produce_candles(before)
-    bench.start_worker()
-    bench.start_bridge()
-    bench.wait_stored(before)
-    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+    bridge_all(bench, before)
     bench.close_bridges()
 
     recreate(bench)
@@ -335,11 +308,7 @@ def test_a_topic_recreated_under_a_running_bridge_is_read_with_a_fresh_consumer(
     bench: BridgeBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, after = versions(200), [make_candle(number) for number in range(100, 150)]
-    bench.produce_candles(before)
-    bench.start_worker()
-    bench.start_bridge()
-    bench.wait_stored(before)
-    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+    bridge_all(bench, before)
 
     recreate(bench)
     bench.produce_candles(after)
@@ -366,6 +335,15 @@ def created(admin: AdminClient, topic: str) -> bool:
     return True
 
 
+def bridge_all(bench: BridgeBench, candles: list[Candle]) -> None:
+    """Start a worker and a bridge; 200 candles are stored then, and both watermarks say so."""
+    bench.produce_candles(candles)
+    bench.start_worker()
+    bench.start_bridge()
+    bench.wait_stored(candles)
+    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+
+
 def watermarks(bench: BridgeBench) -> list[int]:
     documents = bench.mongo[bench.database].watermarks.find().sort("_id", 1)
     return [int(each["offset"]) for each in documents]
@@ -374,11 +352,7 @@ def watermarks(bench: BridgeBench) -> list[int]:
 @pytest.mark.parametrize("remaining", [0, 40])
 def test_a_store_restored_from_an_older_copy_is_filled_again(bench: BridgeBench, remaining: int) -> None:
     candles = [make_candle(number) for number in range(200)]
-    bench.produce_candles(candles)
-    bench.start_worker()
-    bench.start_bridge()
-    bench.wait_stored(candles)
-    wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+    bridge_all(bench, candles)
 
     # The older copy: what the first ``remaining`` offsets of each partition had brought.
     database = bench.mongo[bench.database]

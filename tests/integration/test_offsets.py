@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,25 +11,9 @@ from prometheus_client import REGISTRY
 from ingest.health import Progress, serve_health
 from ingest.topics import CANDLES
 from tests.conftest import make_candle
-from tests.integration.bridge_bench import PERSIST, BridgeBench, serve_actors, topics_for, wait_until
+from tests.integration.bridge_bench import PERSIST, BridgeBench, wait_until
 from workers.offsets import Lag, Offsets
 from workers.topic_reader import TopicReader
-
-
-@pytest.fixture
-def bench(
-    kafka_brokers: str,
-    redis_url: str,
-    mongo_uri: str,
-    database: str,
-    make_topic: Callable[[int], str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[BridgeBench]:
-    """Services of this test's own."""
-    bench = BridgeBench(kafka_brokers, redis_url, mongo_uri, database, topics_for(make_topic))
-    serve_actors(bench, monkeypatch)
-    yield bench
-    bench.close()
 
 
 @pytest.fixture
