@@ -1,4 +1,4 @@
-"""``python -m workers bridge | verify | dlq | lag``."""
+"""``python -m workers bridge | verify | dlq | lag | rebuild``."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ from workers.dlq import list_letters, show_letter
 from workers.errors import WorkersError
 from workers.exit_status import INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
 from workers.lag import lag
+from workers.rebuild import rebuild
 from workers.replay import replay_letters
 from workers.settings import Settings
 from workers.verify import verify
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "dlq show": show_letter,
     "dlq replay": replay_letters,
     "lag": lag,
+    "rebuild": rebuild,
 }
 
 

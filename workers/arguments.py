@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ingest.candle import check_pair
+from ingest.errors import CandleError
 from workers.exit_status import EXPLAINED
 from workers.letters import Place
 from workers.policies import POLICIES
-from workers.since import EXPECTED, join_since, parse_since
+from workers.since import EXPECTED, join_times, parse_since
 
 _PLACE: Final = re.compile(r"\A(?:(\d{1,9})/)?(\d{1,18})\Z")
 _ADDRESS: Final = re.compile(r"\A[^\s/:]+:\d{1,5}\Z")
@@ -29,7 +31,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     _add_verify(commands)
     _add_dlq(commands)
     _add_lag(commands)
-    options = parser.parse_args(join_since(arguments))
+    _add_rebuild(commands)
+    options = parser.parse_args(join_times(arguments))
     if options.command == "dlq" and options.action == "replay" and options.all == bool(options.places):
         parser.error("dlq replay: expected offsets, or --all")
     return options
@@ -95,6 +98,21 @@ def _add_lag(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
 
 
+def _add_rebuild(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(
+        commands,
+        "rebuild",
+        "compute larger candles again from the stored minutes",
+        """Makes every candle of 5m, 15m, 30m, 1h, 4h and 1d equal to what the stored minutes of its time say. Writes
+        only what differs, and nothing over what somebody else has written meanwhile, so it is safe beside live traffic
+        and may be repeated. A candle whose minutes are no longer all held is kept as it is.""",
+    )
+    parser.add_argument("exchange", metavar="EXCHANGE", help="for example sim")
+    parser.add_argument("pair", type=_pair, metavar="PAIR", help="for example BTC-USD")
+    _add_time(parser, "--from", "since", "rebuild what holds minutes from this time on (default: the first one)")
+    _add_time(parser, "--to", "until", "rebuild what holds minutes up to this time (default: the last one)")
+
+
 def _command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, description: str
 ) -> argparse.ArgumentParser:
@@ -111,7 +129,11 @@ def _command(
 
 
 def _add_since(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--since", type=_since, metavar="TIME", help=f"{what}; {EXPECTED}")
+    _add_time(parser, "--since", "since", what)
+
+
+def _add_time(parser: argparse.ArgumentParser, option: str, name: str, what: str) -> None:
+    parser.add_argument(option, dest=name, type=_since, metavar="TIME", help=f"{what}; {EXPECTED}")
 
 
 def _add_limit(parser: argparse.ArgumentParser, default: int, what: str) -> None:
@@ -123,6 +145,13 @@ def _since(text: str) -> int:
     try:
         return parse_since(text, time.time_ns() // 1_000_000)
     except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _pair(text: str) -> str:
+    try:
+        return check_pair(text)
+    except CandleError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

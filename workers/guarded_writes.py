@@ -19,7 +19,7 @@ from workers.documents import Document, series_document, series_hash
 from workers.errors import SeriesCollision
 
 #: The guard did not match and the document exists: not newer, or two first inserts raced.
-_DUPLICATE_KEY: Final = 11000
+DUPLICATE_KEY: Final = 11000
 #: How long a series is believed to be written down. The store may be restored from an older copy at any time.
 _KNOWN_SECONDS: Final = 60.0
 #: So many are remembered at most: a topic may be flooded with series, each of them for one record.
@@ -103,7 +103,7 @@ class GuardedWriter:
         except BulkWriteError as error:
             details = error.details or {}
             errors = details.get("writeErrors", [])
-            if details.get("writeConcernErrors") or any(each.get("code") != _DUPLICATE_KEY for each in errors):
+            if details.get("writeConcernErrors") or any(each.get("code") != DUPLICATE_KEY for each in errors):
                 raise
             return [rows[each["index"]] for each in errors]
         return []

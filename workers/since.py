@@ -1,10 +1,11 @@
-"""The option ``--since``: a time in the past, as people write it."""
+"""The options ``--since``, ``--from`` and ``--to``: a time in the past, as people write it."""
 
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+_OPTIONS: Final = ("--since", "--from", "--to")
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"\A-?(\d{1,9})([smhd])\Z")
 #: Below this (March 1973) a number is more likely a count of seconds than of milliseconds.
@@ -45,12 +46,12 @@ def _iso(text: str) -> int:
         raise ValueError(f"{text[:60]!r} is no time, expected {EXPECTED}") from None
 
 
-def join_since(arguments: Sequence[str]) -> list[str]:
+def join_times(arguments: Sequence[str]) -> list[str]:
     """Let ``--since -2h`` be one word: argparse takes ``-2h`` for an option of its own."""
     joined: list[str] = []
     for word in arguments:
-        if joined and joined[-1] == "--since" and re.match(r"-\d", word):
-            joined[-1] = f"--since={word}"
+        if joined and joined[-1] in _OPTIONS and re.match(r"-\d", word):
+            joined[-1] += f"={word}"
         else:
             joined.append(word)
     return joined

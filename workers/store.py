@@ -5,6 +5,7 @@ Only operations that MongoDB 6 to 8 and FerretDB both honour.
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from decimal import DecimalException
@@ -20,7 +21,9 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from ingest.candle import Candle, Series
+from ingest.clock import SystemClock
 from workers import metrics
+from workers.buckets import Buckets, Outcome
 from workers.documents import FINAL_STATES, Document, candle_of, candle_or_none, document_of, id_range, series_of
 from workers.errors import StoreUnavailable
 from workers.guarded_writes import GuardedWriter, Write
@@ -61,6 +64,7 @@ class CandleStore:
         self._watermarks = db["watermarks"]
         self._outage = Outage(logger, "the store")
         self._writer = GuardedWriter(self._candles, self._series)
+        self._buckets = Buckets(self._candles, self._writer, SystemClock().now_us)
 
     def write(self, candles: Sequence[Candle]) -> list[tuple[int, str]] | None:
         """Move candles forward; a candle that is not newer than what is stored changes nothing.
@@ -169,6 +173,16 @@ class CandleStore:
         with self._reads("read_many"):
             documents = list(self._candles.find({"_id": {"$in": list(ids)}}).batch_size(len(ids) + 1))
         return {document["_id"]: candle_or_none(document) for document in documents}
+
+    def recompute(self, series: Series, opens: Sequence[int], newest_ms: int) -> Counter[Outcome]:
+        """Compute larger candles again from those of the level below; see `Buckets.recompute`.
+
+        Raises:
+            StoreUnavailable: If the store does not answer in time; all of it must be repeated.
+            SeriesCollision: If the series' hash belongs to another series.
+        """
+        with self._reads("recompute"):
+            return self._buckets.recompute(series, opens, newest_ms)
 
     def count(self) -> int:
         """How many candles there are.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.since import join_since, parse_since
+from workers.since import join_times, parse_since
 
 #: 2026-11-22T18:00:00Z.
 NOW_MS = 1_795_370_400_000
@@ -54,6 +54,6 @@ def test_what_is_no_time_before_now_is_refused(text: str, reason: str) -> None:
 
 
 def test_a_duration_is_no_option() -> None:
-    words = join_since(["verify", "--since", "-2h", "--wait", "-2h", "--since"])
+    words = join_times(["verify", "--since", "-2h", "--wait", "-2h", "--since"])
 
     assert words == ["verify", "--since=-2h", "--wait", "-2h", "--since"]

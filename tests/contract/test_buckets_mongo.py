@@ -1,0 +1,182 @@
+"""Computed candles on a real server that speaks MongoDB's protocol."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from ingest.candle import Candle, Interval, Series, State
+from ingest.revision import rank_of
+from tests.conftest import make_candle
+from workers.buckets import MAX_BUCKETS, Outcome
+from workers.documents import Document
+from workers.rollup import LEVELS
+from workers.store import CandleStore
+
+MINUTES = Series("sim", "BTC-USD", Interval.M1)
+DAY_MS = 1_606_176_000_000  # 2020-11-24T00:00Z
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def client(mongo_uri: str) -> Iterator[MongoClient[Document]]:
+    """A client that is closed afterwards."""
+    with MongoClient[Document](mongo_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def store(client: MongoClient[Document], database: str) -> CandleStore:
+    """An empty store."""
+    return CandleStore(client, database, "candles")
+
+
+def minute(number: int, state: State = State.FINAL, **fields: Any) -> Candle:
+    """The numbered minute of the day, each with values of its own."""
+    base = Decimal(1000 + number * 7 % 60)
+    values = {"open": base, "high": base + 3, "low": base - 2, "close": base + 1, "volume": Decimal(number) / 8}
+    return make_candle(timestamp=DAY_MS + number * MINUTE_MS, state=state, **(values | fields))
+
+
+def of(interval: Interval) -> Series:
+    return MINUTES._replace(interval=interval)
+
+
+def recompute_day(store: CandleStore) -> dict[Interval, Counter[Outcome]]:
+    """Every candle of the day, level by level."""
+    newest = store.edge(MINUTES, newest=True)
+    assert newest is not None
+    found: dict[Interval, Counter[Outcome]] = {}
+    for interval in LEVELS:
+        opens = range(DAY_MS, DAY_MS + 86_400_000, interval.milliseconds)
+        found[interval] = Counter()
+        for start in range(0, len(opens), MAX_BUCKETS):
+            found[interval] += store.recompute(of(interval), opens[start : start + MAX_BUCKETS], newest)
+    return found
+
+
+def plainly(minutes: Sequence[Candle], interval: Interval) -> list[tuple[int, tuple[Decimal, ...], int]]:
+    """Open time, values and minutes of each candle, from the minutes themselves."""
+    found: list[tuple[int, tuple[Decimal, ...], int]] = []
+    for opens in range(DAY_MS, DAY_MS + 86_400_000, interval.milliseconds):
+        mine = [each for each in minutes if opens <= each.timestamp < opens + interval.milliseconds]
+        if mine:
+            high, low = max(each.high for each in mine), min(each.low for each in mine)
+            volume = sum((each.volume for each in mine), Decimal(0))
+            found.append((opens, (mine[0].open, high, low, mine[-1].close, volume), len(mine)))
+    return found
+
+
+def stored(client: MongoClient[Document], database: str, interval: Interval) -> list[tuple[int, Any, int]]:
+    """The same of the store, and nothing but what is really there."""
+    documents = client[database].candles.find({"interval": interval.value}).sort("_id", 1)
+    names = ("open", "high", "low", "close", "volume")
+    return [(each["timestamp"], tuple(each[n].to_decimal() for n in names), each["minutes"]) for each in documents]
+
+
+def test_every_level_is_what_the_minutes_say(store: CandleStore, client: MongoClient[Document], database: str) -> None:
+    minutes = [minute(number) for number in range(1440) if number % 97]
+    assert store.write(minutes) == []
+
+    recompute_day(store)
+
+    found = {interval: stored(client, database, interval) for interval in LEVELS}
+    assert found == {interval: plainly(minutes, interval) for interval in LEVELS}
+    # A minute that is missing may have been missed, so nothing that holds it is final.
+    fives = store.find(of(Interval.M5), limit=300, newest_first=False)
+    lacking = {DAY_MS + number // 5 * 5 * MINUTE_MS for number in range(0, 1440, 97)}
+    assert {each.timestamp for each in fives if each.state is State.PROVISIONAL} == lacking
+    assert {each.state for each in fives if each.timestamp not in lacking} == {State.FINAL}
+
+
+def test_what_is_right_is_left_alone(store: CandleStore) -> None:
+    assert store.write([minute(number) for number in range(60)]) == []
+    recompute_day(store)
+    before = {interval: store.find(of(interval), limit=20) for interval in LEVELS}
+
+    again = recompute_day(store)
+
+    assert {interval: +counts for interval, counts in again.items()} == {
+        interval: Counter(unchanged=max(1, 60 * MINUTE_MS // interval.milliseconds), empty=counts[Outcome.EMPTY])
+        for interval, counts in again.items()
+    }
+    assert {interval: store.find(of(interval), limit=20) for interval in LEVELS} == before
+
+
+def test_a_corrected_minute_moves_all_that_hold_it_forward(store: CandleStore) -> None:
+    assert store.write([minute(number) for number in range(1440)]) == []
+    recompute_day(store)
+    (before,) = store.find(of(Interval.D1), limit=1)
+
+    corrected = minute(700, State.CORRECTED, high=Decimal(5000))
+    assert store.write([corrected]) == []
+    found = recompute_day(store)
+
+    assert {counts[Outcome.WRITTEN] for counts in found.values()} == {1}
+    (after,) = store.find(of(Interval.D1), limit=1)
+    assert (before.state, after.state, after.high) == (State.FINAL, State.CORRECTED, Decimal(5000))
+    assert after.rev > before.rev
+    assert rank_of(after.rev) == State.CORRECTED.rank
+
+
+def test_a_running_candle_is_open_until_its_own_end_is_closed(store: CandleStore) -> None:
+    def state_after(*minutes: Candle) -> State:
+        assert store.write(minutes) == []
+        recompute_day(store)
+        (found,) = store.find(of(Interval.M5), limit=1)
+        return found.state
+
+    states = [
+        state_after(*(minute(number) for number in range(4)), minute(4, State.OPEN)),
+        state_after(minute(4, State.PROVISIONAL)),
+        state_after(minute(4, State.FINAL)),
+    ]
+
+    assert states == [State.OPEN, State.PROVISIONAL, State.FINAL]
+
+
+def test_what_can_no_longer_be_computed_is_kept(
+    store: CandleStore, client: MongoClient[Document], database: str
+) -> None:
+    assert store.write([minute(number) for number in range(10)]) == []
+    recompute_day(store)
+    before = store.find(of(Interval.M5), limit=10)
+
+    client[database].candles.delete_many({"interval": "1m", "timestamp": {"$lt": DAY_MS + 7 * MINUTE_MS}})
+    found = recompute_day(store)
+
+    assert found[Interval.M5][Outcome.KEPT] == 2
+    assert store.find(of(Interval.M5), limit=10) == before
+
+
+def test_of_many_writers_the_last_has_seen_everything(store: CandleStore) -> None:
+    assert store.write([minute(number, State.PROVISIONAL) for number in range(5)]) == []
+    go = threading.Barrier(4)
+    failed: list[BaseException] = []
+
+    def correct(writer: int) -> None:
+        try:
+            go.wait(10)
+            for step in range(10):
+                high = Decimal(2000 + 4 * step + writer)
+                written_us = 1_700_000_000_000_000 + 4 * step + writer
+                change = minute(writer, State.CORRECTED, high=high, written_us=written_us)
+                assert store.write([change]) == []
+                store.recompute(of(Interval.M5), [DAY_MS], DAY_MS + 9 * MINUTE_MS)
+        except BaseException as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=correct, args=(number,)) for number in range(4)]
+    for each in writers:
+        each.start()
+    for each in writers:
+        each.join(60)
+
+    assert failed == []
+    (found,) = store.find(of(Interval.M5), limit=1)
+    assert found.high == Decimal(2000 + 4 * 9 + 3)
+    assert store.recompute(of(Interval.M5), [DAY_MS], DAY_MS + 9 * MINUTE_MS) == Counter(unchanged=1)

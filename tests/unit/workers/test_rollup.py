@@ -1,0 +1,165 @@
+"""Larger candles: the same minutes give the same candle, whatever their order, their number of versions, their way."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import groupby
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.candle import Candle, Interval, State, check_prices, check_timestamp
+from ingest.codec import encode_candle
+from ingest.revision import EPOCH_US, make_rev
+from tests.conftest import make_candle
+from workers.rollup import LEVELS, Bucket, Part, Rolled, minutes_of, open_time, roll_up
+
+DAY_MS = 1_606_176_000_000  # 2020-11-24T00:00Z
+MINUTE_MS = 60_000
+
+prices = st.decimals(min_value="0.00000001", max_value="99999999", places=8)
+volumes = st.decimals(min_value=0, max_value="99999999", places=8)
+numbers = st.integers(0, 1439)
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> Candle:
+    """One version of one minute of the day."""
+    number, state = draw(numbers), draw(st.sampled_from(list(State)))
+    low, open_, close, high = sorted(draw(st.lists(prices, min_size=4, max_size=4)))
+    values = {"open": open_, "high": high, "low": low, "close": close, "volume": draw(volumes)}
+    rev = make_rev(state.rank, EPOCH_US + draw(st.integers(0, 2**40)))
+    return Candle("sim", "BTC-USD", Interval.M1, DAY_MS + number * MINUTE_MS, **values, state=state, rev=rev)
+
+
+#: No two versions of a minute have one `rev`.
+many = st.lists(versions(), min_size=1, max_size=40, unique_by=lambda each: (each.timestamp, each.rev))
+
+
+def newest(all_versions: Sequence[Candle]) -> list[Candle]:
+    """What a guarded store holds after these writes."""
+    held: dict[int, Candle] = {}
+    for version in all_versions:
+        if version.timestamp not in held or held[version.timestamp].rev < version.rev:
+            held[version.timestamp] = version
+    return list(held.values())
+
+
+def all_levels(minutes: Sequence[Candle]) -> dict[Interval, list[Rolled]]:
+    """Every larger candle of these minutes, of a day that is over."""
+    parts = [Part(minute) for minute in minutes]
+    levels: dict[Interval, list[Rolled]] = {}
+    for interval in LEVELS:
+        parts.sort(key=lambda part: part.candle.timestamp)
+        levels[interval] = []
+        for opens, some in groupby(parts, key=lambda part: open_time(part.candle.timestamp, interval)):
+            mine = list(some)
+            is_complete = sum(part.minutes for part in mine) == minutes_of(interval)
+            rolled = roll_up(Bucket(interval, opens, mine, is_over=True, is_complete=is_complete))
+            assert rolled is not None
+            levels[interval].append(rolled)
+        parts = [Part(*rolled) for rolled in levels[interval]]
+    return levels
+
+
+@given(many.flatmap(lambda some: st.tuples(st.just(some), st.permutations(some))))
+def test_shuffled_repeated_and_corrected_minutes_give_the_same_bytes(orders: tuple[list[Candle], list[Candle]]) -> None:
+    one, other = orders
+
+    levels, again = all_levels(newest(one)), all_levels(newest([*other, *one]))
+
+    def texts(of: dict[Interval, list[Rolled]]) -> list[tuple[bytes, int]]:
+        return [(encode_candle(rolled.candle), rolled.minutes) for level in of.values() for rolled in level]
+
+    assert texts(levels) == texts(again)
+
+
+@given(many)
+def test_every_level_says_the_same_as_its_minutes(all_versions: list[Candle]) -> None:
+    minutes = sorted(newest(all_versions), key=lambda candle: candle.timestamp)
+
+    for interval, level in all_levels(minutes).items():
+        for candle, count in level:
+            mine = [each for each in minutes if open_time(each.timestamp, interval) == candle.timestamp]
+            expected = (
+                mine[0].open,
+                max(each.high for each in mine),
+                min(each.low for each in mine),
+                mine[-1].close,
+                sum(each.volume for each in mine),
+            )
+            assert (candle.values, count) == (expected, len(mine))
+            check_prices(*candle.values)
+            check_timestamp(candle.timestamp, interval)
+
+
+def rolled_state(states: Sequence[State], *, is_over: bool = True, is_complete: bool = True) -> State:
+    parts = [Part(make_candle(number, state=state)) for number, state in enumerate(states)]
+    first = parts[0].candle.timestamp
+    parts = [Part(make_candle(number - (first // MINUTE_MS) % 5, state=s)) for number, s in enumerate(states)]
+    rolled = roll_up(
+        Bucket(Interval.M5, open_time(first, Interval.M5), parts, is_over=is_over, is_complete=is_complete)
+    )
+    assert rolled is not None
+    return rolled.candle.state
+
+
+@pytest.mark.parametrize(
+    ("states", "is_over", "is_complete", "expected"),
+    [
+        ([State.FINAL] * 4 + [State.OPEN], False, False, State.OPEN),
+        ([State.FINAL] * 5, False, True, State.OPEN),
+        ([State.FINAL] * 5, True, True, State.FINAL),
+        ([State.FINAL] * 3, True, True, State.FINAL),  # the other two were quiet
+        ([State.FINAL] * 4, True, False, State.PROVISIONAL),
+        ([State.FINAL] * 4 + [State.PROVISIONAL], True, True, State.PROVISIONAL),
+        ([State.CORRECTED] + [State.PARTIAL] * 4, True, True, State.PROVISIONAL),
+        ([State.FINAL] * 4 + [State.OPEN], True, True, State.PROVISIONAL),
+        ([State.FINAL] * 4 + [State.CORRECTED], True, True, State.CORRECTED),
+    ],
+)
+def test_the_state_follows_from_the_parts(
+    states: list[State], is_over: bool, is_complete: bool, expected: State
+) -> None:
+    assert rolled_state(states, is_over=is_over, is_complete=is_complete) is expected
+
+
+@given(st.lists(st.sampled_from(list(State)), min_size=5, max_size=5), st.integers(0, 4), st.booleans())
+def test_a_surer_minute_never_makes_a_less_sure_candle(states: list[State], which: int, is_complete: bool) -> None:
+    before = rolled_state(states, is_complete=is_complete)
+    surer = [State.CORRECTED if number == which else state for number, state in enumerate(states)]
+
+    assert rolled_state(surer, is_complete=is_complete).rank >= before.rank
+
+
+def test_sums_are_exact_up_to_what_the_store_holds() -> None:
+    volumes = [Decimal("1E+25"), Decimal("1E-8"), Decimal("0.5")]
+    parts = [Part(make_candle(number - 2, volume=volume)) for number, volume in enumerate(volumes)]
+    opens = open_time(parts[0].candle.timestamp, Interval.M5)
+
+    rolled = roll_up(Bucket(Interval.M5, opens, parts, is_over=True, is_complete=True))
+
+    assert rolled is not None
+    assert str(rolled.candle.volume) == "10000000000000000000000000.50000001"
+
+
+def test_nothing_comes_of_nothing() -> None:
+    assert roll_up(Bucket(Interval.M5, DAY_MS, [], is_over=True, is_complete=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([make_candle(timestamp=DAY_MS + 5 * MINUTE_MS)], "lies outside of 5m@"),
+        ([make_candle(timestamp=DAY_MS)] * 2, "comes twice"),
+        ([make_candle(timestamp=DAY_MS, interval=Interval.M5)], "a candle of 5m in one of 5m, expected 1m"),
+        (
+            [make_candle(timestamp=DAY_MS), make_candle(timestamp=DAY_MS + MINUTE_MS, pair="ETH-USD")],
+            "sim|ETH-USD|1m in a candle of sim|BTC-USD|1m",
+        ),
+    ],
+)
+def test_parts_that_do_not_belong_are_refused(parts: list[Candle], expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        roll_up(Bucket(Interval.M5, DAY_MS, [Part(each) for each in parts], is_over=True, is_complete=True))
