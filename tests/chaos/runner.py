@@ -29,6 +29,9 @@ FLOW_SECONDS = 40.0
 REST_BOUND_SECONDS = 60.0
 #: So long a fault is waited for before the next, where they come one by one.
 LONGEST_RECOVERY_SECONDS = 25.0
+#: How long a fault waits for what it needs, which another fault may have taken away, and between two looks.
+READY_SECONDS = 30.0
+AGAIN_SECONDS = 0.5
 #: At rest means that so many looks in a row saw nothing left to do; WebSocket clients catch up meanwhile.
 QUIET_SAMPLES = 12
 #: How long until everything is persisted again after a death, by pattern of a fault's name.
@@ -139,7 +142,7 @@ def _act(cluster: Cluster, plan: Sequence[Planned], seconds: float, result: Resu
     numbers = count()
     due: list[tuple[float, int, Callable[[], None]]] = []
     started = time.monotonic()
-    busy = 0.0
+    moment = busy = 0.0
 
     def at(moment: float, action: Callable[[], None]) -> None:
         heappush(due, (moment, next(numbers), action))
@@ -148,6 +151,12 @@ def _act(cluster: Cluster, plan: Sequence[Planned], seconds: float, result: Resu
         fault = FAULTS[planned.fault]
         if reason := fault.impossible(cluster):
             result.skipped[fault.name] = reason
+            return
+        if not fault.is_ready(cluster):
+            if moment < planned.at + READY_SECONDS:
+                at(moment + AGAIN_SECONDS, lambda: begin(planned))
+            else:
+                result.skipped[fault.name] = f"not possible for {READY_SECONDS:g} s"
             return
         if one_by_one and result.happened:
             _wait_recovered(cluster, result.happened[-1])

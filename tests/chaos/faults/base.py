@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import redis
+
 from tests.chaos.cluster import Cluster
 
 
@@ -30,9 +32,22 @@ class Fault(ABC):
         """Why this machine cannot have this fault, None if it can."""
         return None
 
+    def is_ready(self, cluster: Cluster) -> bool:
+        """Whether it can begin now; else it is tried again in a moment, when another fault may be over."""
+        return True
+
     @abstractmethod
     def begin(self, cluster: Cluster) -> None:
         """Let it go wrong."""
 
     def end(self, cluster: Cluster) -> None:  # noqa: B027 - most faults of a moment end by themselves
         """Let it be right again."""
+
+
+def redis_answers(cluster: Cluster) -> bool:
+    """Whether Redis does what it is asked, past every proxy; one that stands still takes connections all the same."""
+    with redis.Redis.from_url(cluster.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=None) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False

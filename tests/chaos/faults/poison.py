@@ -12,7 +12,7 @@ from ingest.kafka import client_config
 from ingest.revision import EPOCH_US, make_rev
 from ingest.topics import CANDLES
 from tests.chaos.cluster import Cluster
-from tests.chaos.faults.base import Fault
+from tests.chaos.faults.base import Fault, redis_answers
 from tests.chaos.keeper import wait_for
 from workers.broker import NAMESPACE
 
@@ -84,6 +84,10 @@ class PoisonQueue(Fault):
 
     kind = "poison"
 
+    def is_ready(self, cluster: Cluster) -> bool:
+        """Whether Redis takes them."""
+        return redis_answers(cluster)
+
     def begin(self, cluster: Cluster) -> None:
         """Put them into both queues."""
         with redis.Redis.from_url(cluster.redis_url, socket_timeout=2) as client:
@@ -116,6 +120,10 @@ class PoisonCompletions(Fault):
     """Completions that no worker sent: garbage, and claims about batches that do not exist."""
 
     kind = "poison"
+
+    def is_ready(self, cluster: Cluster) -> bool:
+        """Whether Redis takes them."""
+        return redis_answers(cluster)
 
     def begin(self, cluster: Cluster) -> None:
         """Put them into the lists that bridges read."""
