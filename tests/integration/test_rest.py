@@ -126,6 +126,8 @@ def test_feeds_and_health_follow_the_newest_event(api: httpx.Client, store: Cand
         client.delete(FEEDS)
         before = api.get("/health")
         client.hset(FEEDS, "sim", encode_event(event))
+        # One answer serves all who ask within a second.
+        wait_until(lambda: api.get("/health").status_code == 200)
         feeds, after = api.get("/api/feeds"), api.get("/health")
         client.delete(FEEDS)
 

@@ -4,6 +4,7 @@ Freshness is not readiness: when an exchange dies, history must go on being serv
 ``/readyz`` and an alarm asks ``/health``.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -24,6 +25,8 @@ from workers.errors import StoreUnavailable
 from workers.store import deadline
 
 NO_ANSWER: Final = "does not answer"
+#: How old an answer of ``/health`` may be (seconds). It asks the store for each pair, and anybody may ask for it.
+SHARED_SECONDS: Final = 1.0
 
 Check = Literal["ok", "does not answer"]
 
@@ -80,15 +83,22 @@ class Readyz(Resource):
 
 
 class Health(Resource):
-    """Whether the data is fresh."""
+    """Whether the data is fresh; who asks within a second, or while the services are being asked, gets one answer."""
 
     def __init__(self, get_store: GetStore, feeds: FeedSource, clock: Clock, settings: Settings) -> None:
         self._get_store, self._feeds, self._clock, self._settings = get_store, feeds, clock, settings
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+        self._problems: list[str] = []
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200, or 503 naming every configured feed that is not live and every candle that is too old."""
-        now = now_ms(self._clock)
-        problems = [*self._feed_problems(now), *self._candle_problems(now)]
+        with self._lock:
+            if self._clock.monotonic() - self._asked_at >= SHARED_SECONDS:
+                now = now_ms(self._clock)
+                self._problems = [*self._feed_problems(now), *self._candle_problems(now)]
+                self._asked_at = self._clock.monotonic()
+            problems = self._problems
         if problems:
             resp.status = falcon.HTTP_503
         write_json(resp, Freshness("stale" if problems else "fresh", problems), cache="no-store")

@@ -243,6 +243,17 @@ def test_health_names_services_that_do_not_answer(served: Served) -> None:
     assert answer.json["problems"] == ["the live side does not answer", "the store does not answer"]
 
 
+def test_who_asks_for_health_within_a_second_gets_the_same_answer(served: Served) -> None:
+    first = served.get("/health")
+    served.store.away = True
+
+    at_once = served.get("/health")
+    served.clock.advance(1)
+    later = served.get("/health")
+
+    assert [first.status_code, at_once.status_code, later.status_code] == [200, 200, 503]
+
+
 def test_being_ready_needs_the_services_and_being_alive_does_not(served: Served) -> None:
     served.store.away = True
 
