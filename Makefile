@@ -5,12 +5,18 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 NATIVE = $(if $(PYTHON),$(PYTHON),$(error Python 3.11 or newer is needed as python3, or name one: make PYTHON=/path/to/python)) -m deploy.native
-# Everything, when TESTS does not say otherwise: the faults have whole systems of their own, two side by side.
-TESTS =
-BESIDE_FAULTS = tests/unit tests/contract tests/integration tests/system
-FAULTS_TESTS = .venv/bin/python -m pytest tests/chaos -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
+# Tests are run on services of their own.
+ON_SERVICES = RUN_DIR=.run/$@ PORT_OFFSET=$(1) $(NATIVE) services run .venv/bin/python -m pytest $(2) $(ARGS)
+# Of all tests ARGS may select none of a part.
+NONE_IS_FINE = || [ $$? -eq 5 ]
+# Two halves, side by side, since most of a test is waiting. What uses the live side is in one of them.
+SERVING = tests/unit tests/contract tests/system \
+	$(wildcard $(patsubst %,tests/integration/test_%*.py,rest ws attacks udf described documented ratelimit))
+KEEPING = tests/integration $(addprefix --ignore=,$(SERVING))
+# Whole systems of their own, two side by side.
+FAULTS_TESTS = .venv/bin/python -m pytest tests/chaos -n 2 --dist loadfile $(ARGS) $(NONE_IS_FINE)
 
-.PHONY: help up down ps logs restart scale wipe test chaos check requirements
+.PHONY: help up down ps logs restart scale wipe test test-serving test-keeping chaos check requirements
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -38,8 +44,14 @@ wipe: ## stop everything and delete its data; YES=1 skips the question
 
 test: ## run all tests on real services; TESTS=tests/unit selects, ARGS='-k candle' goes to pytest
 	@$(NATIVE) setup test
-	@RUN_DIR=.run/test PORT_OFFSET=5000 $(NATIVE) services run .venv/bin/python -m pytest $(or $(TESTS),$(BESIDE_FAULTS)) $(ARGS)
+	@$(if $(TESTS),$(call ON_SERVICES,5000,$(TESTS)),$(MAKE) -j2 --output-sync=target test-serving test-keeping)
 	@$(if $(TESTS),,$(FAULTS_TESTS))
+
+test-serving:
+	@$(call ON_SERVICES,5000,$(SERVING)) $(NONE_IS_FINE)
+
+test-keeping:
+	@$(call ON_SERVICES,5600,$(KEEPING)) $(NONE_IS_FINE)
 
 chaos: ## break everything while it runs, and check that nothing is lost; SEEDS=20, SEED=7 or FAULTS=kill,cut:ws/*
 	@$(NATIVE) setup test
