@@ -14,13 +14,12 @@ from bson import ObjectId
 from bson.int64 import Int64
 from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
 
 from ingest.candle import Interval, Series
 from ingest.revision import make_rev, rank_of, time_us_of
 from workers.documents import Document, candle_of, document_id, document_of, id_range, series_hash
 from workers.errors import StoreUnavailable
-from workers.guarded_writes import DUPLICATE_KEY, GuardedWriter
+from workers.guarded_writes import GuardedWriter, refused_by_guard
 from workers.rollup import LEVELS, Bucket, Part, Rolled, is_over, minutes_of, open_time, roll_up
 
 #: At most so many candles at once: with what they are made of they fit into one answer of the store.
@@ -129,17 +128,9 @@ class Buckets:
         """Write under compare-and-set; returns the open times of those that others were faster with."""
         if not writes:
             return []
-        try:
-            self._candles.bulk_write(list(writes.values()), ordered=False)
-        except BulkWriteError as error:
-            details = error.details or {}
-            errors = details.get("writeErrors", [])
-            # Whose version is no longer the one read would be inserted, and is there already.
-            if details.get("writeConcernErrors") or any(each.get("code") != DUPLICATE_KEY for each in errors):
-                raise
-            times = list(writes)
-            return [times[each["index"]] for each in errors]
-        return []
+        times = sorted(writes)
+        # Whose version is no longer the one read would be inserted, and is there already.
+        return sorted(times[place] for place in refused_by_guard(self._candles, [writes[each] for each in times]))
 
 
 def held_minutes(interval: Interval, document: Mapping[str, object]) -> int:

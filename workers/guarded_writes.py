@@ -5,6 +5,7 @@ its code and index are read.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from bson import ObjectId
@@ -19,7 +20,7 @@ from workers.documents import Document, series_document, series_hash
 from workers.errors import SeriesCollision
 
 #: The guard did not match and the document exists: not newer, or two first inserts raced.
-DUPLICATE_KEY: Final = 11000
+_DUPLICATE_KEY: Final = 11000
 #: How long a series is believed to be written down. The store may be restored from an older copy at any time.
 _KNOWN_SECONDS: Final = 60.0
 #: So many are remembered at most: a topic may be flooded with series, each of them for one record.
@@ -80,12 +81,12 @@ class GuardedWriter:
         count = len(rows)
         if self._replaying:
             rows = self._newer(rows)
-        refused_by_guard = self._upsert(rows)
+        refused = self._upsert(rows)
         # Most of these are not newer. Two first inserts of one candle may also have raced; the loser, if it is the
         # newer one, is written now that the document exists.
-        again = self._newer(refused_by_guard)
+        again = self._newer(refused)
         refused_again = self._upsert(again)
-        unchanged = count - (len(rows) - len(refused_by_guard)) - (len(again) - len(refused_again))
+        unchanged = count - (len(rows) - len(refused)) - (len(again) - len(refused_again))
         self._replaying = unchanged * 2 > count
         metrics.CANDLES_NOT_NEWER.inc(unchanged)
         metrics.CANDLES_PERSISTED.inc(count - unchanged)
@@ -98,15 +99,7 @@ class GuardedWriter:
             UpdateOne({"_id": row.id, "rev": {"$lt": Int64(row.rev)}}, {"$set": row.fields}, upsert=True)
             for row in rows
         ]
-        try:
-            self._candles.bulk_write(updates, ordered=False)
-        except BulkWriteError as error:
-            details = error.details or {}
-            errors = details.get("writeErrors", [])
-            if details.get("writeConcernErrors") or any(each.get("code") != DUPLICATE_KEY for each in errors):
-                raise
-            return [rows[each["index"]] for each in errors]
-        return []
+        return [rows[place] for place in refused_by_guard(self._candles, updates)]
 
     def _newer(self, rows: list[Write]) -> list[Write]:
         """Those rows whose ``rev`` is above the stored one, or that are not stored."""
@@ -116,3 +109,24 @@ class GuardedWriter:
         cursor = self._candles.find({"_id": {"$in": ids}}, {"rev": 1}).batch_size(len(ids) + 1)
         held = {each["_id"]: each["rev"] for each in cursor}
         return [row for row in rows if held.get(row.id, -1) < row.rev]
+
+
+def refused_by_guard(candles: Collection[Document], updates: Sequence[UpdateOne]) -> list[int]:
+    """Upsert under guards; returns the places of those whose guard did not match although the document exists.
+
+    Args:
+        candles: Where to.
+        updates: At least one, in the order of their ids: unsorted concurrent bulks deadlock on FerretDB.
+
+    Raises:
+        PyMongoError: If it is not known that all others took effect.
+    """
+    try:
+        candles.bulk_write(list(updates), ordered=False)
+    except BulkWriteError as error:
+        details = error.details or {}
+        errors = details.get("writeErrors", [])
+        if details.get("writeConcernErrors") or any(each.get("code") != _DUPLICATE_KEY for each in errors):
+            raise
+        return [int(each["index"]) for each in errors]
+    return []

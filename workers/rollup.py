@@ -4,8 +4,9 @@ What a candle is made of is what the store holds now, so it does not matter in w
 minutes came: the same minutes give the same candle, to the byte. Its state follows from theirs in the same way.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from decimal import MAX_PREC, Context
+from functools import reduce
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -98,10 +99,8 @@ def roll_up(bucket: Bucket) -> Rolled | None:
     parts = sorted(bucket.parts, key=lambda part: part.candle.timestamp)
     _check(bucket, parts)
     candles = [part.candle for part in parts]
-    first, minutes = candles[0], sum(part.minutes for part in parts)
-    volume = candles[0].volume
-    for candle in candles[1:]:
-        volume = _EXACT.add(volume, candle.volume)
+    first = candles[0]
+    volume = reduce(_EXACT.add, (candle.volume for candle in candles))
     return Rolled(
         Candle(
             exchange=first.exchange,
@@ -117,12 +116,11 @@ def roll_up(bucket: Bucket) -> Rolled | None:
             state=_state(bucket, {candle.state for candle in candles}),
             rev=0,
         ),
-        minutes,
+        sum(part.minutes for part in parts),
     )
 
 
-def _state(bucket: Bucket, states: Iterable[State]) -> State:
-    states = set(states)
+def _state(bucket: Bucket, states: Set[State]) -> State:
     if not bucket.is_over:
         return State.OPEN
     if not bucket.is_complete or not states <= _CLOSED:
