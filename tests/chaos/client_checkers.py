@@ -113,9 +113,8 @@ def clients_get_every_final(evidence: Evidence) -> list[str]:
     What is final is what Kafka held when the minute's successor came. Two things the line protocol cannot tell, since
     it never turns back: values that reached the live side after their successor did, and a minute that fell out of the
     live window of `LIVE_WINDOW` candles, or that Redis forgot, before the server that was cut off could read it. So the
-    live side has to be told in Kafka's
-    order, which is asked of our own subscriber; where that missed messages, nothing is asked of the client either.
-    Nothing at all to judge is a violation.
+    live side has to be told in Kafka's order, which is asked of our own subscriber; where that missed messages, nothing
+    is asked of the client either. Nothing at all to judge is a violation.
     """
     finals = _finals(versions(evidence))
     order = _Order(evidence.published)

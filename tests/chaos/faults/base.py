@@ -19,6 +19,8 @@ class Fault(ABC):
     seconds: ClassVar[tuple[float, float]] = (0.0, 0.0)
     #: Whether nothing else may go wrong meanwhile.
     alone: ClassVar[bool] = False
+    #: Whether it is brought about by asking Redis, which another fault may have stopped.
+    asks_redis: ClassVar[bool] = False
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -34,7 +36,7 @@ class Fault(ABC):
 
     def is_ready(self, cluster: Cluster) -> bool:
         """Whether it can begin now; else it is tried again in a moment, when another fault may be over."""
-        return True
+        return not self.asks_redis or _redis_answers(cluster)
 
     @abstractmethod
     def begin(self, cluster: Cluster) -> None:
@@ -44,7 +46,7 @@ class Fault(ABC):
         """Let it be right again."""
 
 
-def redis_answers(cluster: Cluster) -> bool:
+def _redis_answers(cluster: Cluster) -> bool:
     """Whether Redis does what it is asked, past every proxy; one that stands still takes connections all the same."""
     with redis.Redis.from_url(cluster.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=None) as client:
         try:

@@ -13,7 +13,7 @@ from ingest.kafka import make_admin
 from ingest.topics import ensure_topics
 from tests.chaos.cluster import Cluster
 from tests.chaos.data import copy_tree, empty
-from tests.chaos.faults.base import Fault, redis_answers
+from tests.chaos.faults.base import Fault
 from tests.chaos.keeper import wait_for
 
 _ANSWER_SECONDS = 15.0
@@ -25,10 +25,7 @@ class Flush(Fault):
     """``FLUSHALL``: somebody took Redis for a cache. Jobs, completions and the live side are gone."""
 
     kind = "flush"
-
-    def is_ready(self, cluster: Cluster) -> bool:
-        """Whether it takes the command."""
-        return redis_answers(cluster)
+    asks_redis = True
 
     def begin(self, cluster: Cluster) -> None:
         """Empty it."""

@@ -12,7 +12,7 @@ from ingest.kafka import client_config
 from ingest.revision import EPOCH_US, make_rev
 from ingest.topics import CANDLES
 from tests.chaos.cluster import Cluster
-from tests.chaos.faults.base import Fault, redis_answers
+from tests.chaos.faults.base import Fault
 from tests.chaos.keeper import wait_for
 from workers.broker import NAMESPACE
 
@@ -83,10 +83,7 @@ class PoisonQueue(Fault):
     """Jobs in Redis that no worker can run: an actor that does not exist, arguments of another kind, no message."""
 
     kind = "poison"
-
-    def is_ready(self, cluster: Cluster) -> bool:
-        """Whether Redis takes them."""
-        return redis_answers(cluster)
+    asks_redis = True
 
     def begin(self, cluster: Cluster) -> None:
         """Put them into both queues."""
@@ -120,10 +117,7 @@ class PoisonCompletions(Fault):
     """Completions that no worker sent: garbage, and claims about batches that do not exist."""
 
     kind = "poison"
-
-    def is_ready(self, cluster: Cluster) -> bool:
-        """Whether Redis takes them."""
-        return redis_answers(cluster)
+    asks_redis = True
 
     def begin(self, cluster: Cluster) -> None:
         """Put them into the lists that bridges read."""
