@@ -2,11 +2,10 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from pymongo import MongoClient
 
 from ingest.candle import Candle, Interval, Series, State
@@ -20,19 +19,6 @@ from workers.store import CandleStore
 MINUTES = Series("sim", "BTC-USD", Interval.M1)
 DAY_MS = 1_606_176_000_000  # 2020-11-24T00:00Z
 MINUTE_MS = 60_000
-
-
-@pytest.fixture
-def client(mongo_uri: str) -> Iterator[MongoClient[Document]]:
-    """A client that is closed afterwards."""
-    with MongoClient[Document](mongo_uri) as client:
-        yield client
-
-
-@pytest.fixture
-def store(client: MongoClient[Document], database: str) -> CandleStore:
-    """An empty store."""
-    return CandleStore(client, database, "candles")
 
 
 def minute(number: int, state: State = State.FINAL, **fields: Any) -> Candle:
@@ -101,8 +87,8 @@ def test_what_is_right_is_left_alone(store: CandleStore) -> None:
     again = recompute_day(store)
 
     assert {interval: +counts for interval, counts in again.items()} == {
-        interval: Counter(unchanged=max(1, 60 * MINUTE_MS // interval.milliseconds), empty=counts[Outcome.EMPTY])
-        for interval, counts in again.items()
+        interval: Counter(unchanged=held, empty=86_400_000 // interval.milliseconds - held)
+        for interval, held in {interval: max(1, 60 * MINUTE_MS // interval.milliseconds) for interval in LEVELS}.items()
     }
     assert {interval: store.find(of(interval), limit=20) for interval in LEVELS} == before
 

@@ -4,7 +4,6 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -18,19 +17,6 @@ from workers.errors import SeriesCollision, StoreUnavailable
 from workers.store import CandleStore
 
 SERIES = Series("sim", "BTC-USD", Interval.M1)
-
-
-@pytest.fixture
-def client(mongo_uri: str) -> Iterator[MongoClient[Document]]:
-    """A client that is closed afterwards."""
-    with MongoClient[Document](mongo_uri) as client:
-        yield client
-
-
-@pytest.fixture
-def store(client: MongoClient[Document], database: str) -> CandleStore:
-    """An empty store."""
-    return CandleStore(client, database, "candles")
 
 
 def test_ids_are_a_function_of_series_and_open_time() -> None:

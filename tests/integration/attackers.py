@@ -94,10 +94,13 @@ def traces(environment: dict[str, str], port: int) -> dict[str, Any]:
 
 
 def added(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What came between two looks: new keys and labels, and collections that count other documents; empty if nothing.
+    """What came between two looks: new keys, other labels, collections that count other documents; empty if nothing.
 
-    What has gone meanwhile is no trace of an attack: keys of other tests expire.
+    A key that has gone meanwhile is no trace of an attack: those of other tests expire.
     """
-    new: dict[str, Any] = {name: sorted(set(after[name]) - set(before[name])) for name in ("keys", "labels")}
-    new["documents"] = dict(after["documents"].items() - before["documents"].items())
-    return {name: found for name, found in new.items() if found}
+    found = {
+        "keys": sorted(set(after["keys"]) - set(before["keys"])),
+        "labels": sorted(set(after["labels"]) ^ set(before["labels"])),
+        "documents": sorted(after["documents"].items() ^ before["documents"].items()),
+    }
+    return {name: each for name, each in found.items() if each}

@@ -95,12 +95,9 @@ def test_every_level_says_the_same_as_its_minutes(all_versions: list[Candle]) ->
 
 
 def rolled_state(states: Sequence[State], *, is_over: bool = True, is_complete: bool = True) -> State:
-    parts = [Part(make_candle(number, state=state)) for number, state in enumerate(states)]
-    first = parts[0].candle.timestamp
-    parts = [Part(make_candle(number - (first // MINUTE_MS) % 5, state=s)) for number, s in enumerate(states)]
-    rolled = roll_up(
-        Bucket(Interval.M5, open_time(first, Interval.M5), parts, is_over=is_over, is_complete=is_complete)
-    )
+    minutes = [make_candle(timestamp=DAY_MS + number * MINUTE_MS, state=each) for number, each in enumerate(states)]
+    parts = [Part(minute) for minute in minutes]
+    rolled = roll_up(Bucket(Interval.M5, DAY_MS, parts, is_over=is_over, is_complete=is_complete))
     assert rolled is not None
     return rolled.candle.state
 
@@ -135,10 +132,10 @@ def test_a_surer_minute_never_makes_a_less_sure_candle(states: list[State], whic
 
 def test_sums_are_exact_up_to_what_the_store_holds() -> None:
     volumes = [Decimal("1E+25"), Decimal("1E-8"), Decimal("0.5")]
-    parts = [Part(make_candle(number - 2, volume=volume)) for number, volume in enumerate(volumes)]
-    opens = open_time(parts[0].candle.timestamp, Interval.M5)
+    minutes = [make_candle(timestamp=DAY_MS + number * MINUTE_MS, volume=each) for number, each in enumerate(volumes)]
 
-    rolled = roll_up(Bucket(Interval.M5, opens, parts, is_over=True, is_complete=True))
+    parts = [Part(minute) for minute in minutes]
+    rolled = roll_up(Bucket(Interval.M5, DAY_MS, parts, is_over=True, is_complete=True))
 
     assert rolled is not None
     assert str(rolled.candle.volume) == "10000000000000000000000000.50000001"
