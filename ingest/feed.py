@@ -109,9 +109,13 @@ class Feed:
                 metrics.feed_reconnects_total.labels(self._intake.exchange, kind).inc()
             self._intake.ended(reason)
             # After `ended`: closing politely waits for the exchange.
+            try:
+                # Not `await writing`: its cancellation could not be told from ours, which must end us.
+                await asyncio.wait([writing])
+            finally:
+                await socket.close()
             with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
-                await writing
-            await socket.close()
+                writing.result()
 
     async def _read(self, socket: ClientConnection) -> tuple[Reason, str]:
         try:

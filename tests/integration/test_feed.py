@@ -163,6 +163,20 @@ async def test_silence_is_noticed_although_the_exchange_answers_pings(tmp_path: 
         assert FeedState.STALE in [event.feed for event in feed.told(EventKind.BEAT)]
 
 
+async def test_a_stop_at_the_moment_in_which_a_connection_ends_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with simulated(tmp_path) as (simulator, adapter), following(adapter) as feed:
+        adapter.silence_seconds = 1.0
+        await feed.until("a candle came", feed.states)
+        monkeypatch.setattr(feed.intake, "ended", lambda _reason: feed.task.cancel())
+        simulator.faults.silent = True
+
+        await asyncio.wait([feed.task], timeout=10)
+
+        assert feed.task.cancelled()
+
+
 async def test_a_frame_cut_in_half_costs_nothing_but_itself(tmp_path: Path) -> None:
     async with simulated(tmp_path) as (simulator, adapter), following(adapter) as feed:
         await feed.until("a candle came", feed.states)
