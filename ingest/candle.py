@@ -43,6 +43,11 @@ class Interval(StrEnum):
         """The length in milliseconds."""
         return int(self.value[:-1]) * {"m": 60_000, "h": 3_600_000, "d": 86_400_000}[self.value[-1]]
 
+    @cached_property
+    def minutes(self) -> int:
+        """The length in minutes."""
+        return self.milliseconds // 60_000
+
 
 class State(StrEnum):
     """How sure a candle's values are; the order of the members is the order of their ranks."""
@@ -72,12 +77,13 @@ class Series(NamedTuple):
         return f"{self.exchange}|{self.pair}|{self.interval.value}"
 
 
-class Candle(msgspec.Struct, frozen=True):
+class Candle(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of one candle.
 
     ``timestamp`` is the open time in Unix milliseconds UTC. Prices are in quote currency per base unit,
     ``volume`` in base currency. Volume zero does not mean that nothing happened: exchanges send moving
-    prices with it.
+    prices with it. ``minutes`` says of how many of its minutes a larger candle is made: 57 of 60 is visible; of a
+    minute's own candle it is 1, and not written.
     """
 
     exchange: str
@@ -91,6 +97,7 @@ class Candle(msgspec.Struct, frozen=True):
     volume: Decimal
     state: State
     rev: int
+    minutes: int = 1
 
     @property
     def series(self) -> Series:
@@ -146,6 +153,8 @@ def check_candle(candle: Candle) -> None:
         raise CandleError("rev", candle.rev, f"0 to {revision.MAX_REV}")
     if revision.rank_of(candle.rev) != candle.state.rank:
         raise CandleError("rev", candle.rev, f"rank {candle.state.rank}, the rank of state {candle.state.value}")
+    if not 1 <= candle.minutes <= candle.interval.minutes:
+        raise CandleError("minutes", candle.minutes, f"1 to {candle.interval.minutes} in {candle.interval.value}")
 
 
 def check_not_ahead(candle: Candle, now_ms: int) -> None:

@@ -28,6 +28,6 @@ except SettingsError as error:
 dramatiq.set_broker(make_broker(_settings.redis_url, settings=_settings))
 
 # After the broker: actors register with the broker that is set when they are defined.
-from workers import fanout, persist  # noqa: E402
+from workers import fanout, larger_candles, persist  # noqa: E402
 
-__all__ = ["fanout", "persist"]
+__all__ = ["fanout", "larger_candles", "persist"]

@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -15,6 +17,7 @@ from workers.watermark import Batch
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 0.5
+UPKEEP_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,10 @@ class Applier:
     Results go ``into`` the same queue as the workers' completions. At most the bridge's batches in flight are here.
     """
 
-    def __init__(self, into: "SimpleQueue[Completion | Applied]") -> None:
-        self._into = into
+    def __init__(self, into: "SimpleQueue[Completion | Applied]", upkeep: Callable[[], None] = lambda: None) -> None:
+        """``upkeep`` is called every `UPKEEP_SECONDS`, between two batches."""
+        self._into, self._upkeep = into, upkeep
+        self._upkeep_due_at = float("-inf")
         self._batches: SimpleQueue[tuple[Assignment, Batch]] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="applier", daemon=True)
@@ -59,8 +64,9 @@ class Applier:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self._keep_up()
             try:
-                assignment, batch = self._batches.get(timeout=0.2)
+                assignment, batch = self._batches.get(timeout=UPKEEP_SECONDS)
             except Empty:
                 continue
             # The list is taken first: the main loop empties it when a worker's completion comes after all.
@@ -74,9 +80,18 @@ class Applier:
                 self._batches.put((assignment, batch))
                 self._stopping.wait(RETRY_SECONDS)
 
+    def _keep_up(self) -> None:
+        if time.monotonic() < self._upkeep_due_at:
+            return
+        try:
+            self._upkeep()
+        except Exception:
+            logger.exception("upkeep failed, trying again")
+        self._upkeep_due_at = time.monotonic() + UPKEEP_SECONDS
+
     def _apply(self, assignment: Assignment, rows: list[tuple[int, str]]) -> Refused | None:
         try:
-            return assignment.source.apply(rows)
+            return assignment.apply(rows)
         except SeriesCollision as error:
             self.fatal = error
         except Exception:

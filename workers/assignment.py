@@ -23,6 +23,8 @@ class Assignment:
         self._kept_in_store = kept_in_store
         self.id = uuid.uuid4().hex
         self.topic, self.partition, self.source = topic, partition, source
+        #: Applies a batch in the bridge itself.
+        self.apply = source.begin()
         self.collector = Collector(source.version_of)
         self.batches = PartitionBatches()
         #: None until it is known where to start; nothing is read before.

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from ingest.candle import State
 from ingest.codec import decode_candle, decode_event
 from ingest.errors import DecodeError
 from workers.watermark import Batch, Letter, Row
@@ -26,12 +27,14 @@ class Version(NamedTuple):
 
     subject: tuple[object, ...]
     order: int
+    #: Whether those who wait for more records should not wait for long when there is this one.
+    urgent: bool = True
 
 
 def candle_version(value: bytes) -> Version:
     """Read the value of a ``candles`` record; raises `DecodeError`."""
     candle = decode_candle(value)
-    return Version((candle.series, candle.timestamp), candle.rev)
+    return Version((candle.series, candle.timestamp), candle.rev, candle.state.rank >= State.PROVISIONAL.rank)
 
 
 def event_version(value: bytes) -> Version:
@@ -56,6 +59,7 @@ class Collector:
         self._row_bytes = self._letter_bytes = 0
         self._records = 0
         self.began_at: float | None = None
+        self.is_urgent = False
 
     @property
     def full(self) -> bool:
@@ -78,6 +82,7 @@ class Collector:
             if self._row_bytes + size + _ENVELOPE_BYTES > MAX_JOB_BYTES:
                 before = self.take()
             self._keep(version, plain, size)
+            self.is_urgent = self.is_urgent or version.urgent
         self._records += 1
         if self._first is None:
             self._first, self.began_at = offset, now

@@ -78,7 +78,7 @@ class Bridge:
         self._letters_blocked_until = float("-inf")
         self._results: SimpleQueue[Completion | Applied] = SimpleQueue()
         self._reader = CompletionReader(broker.client, self._results.put)
-        self._applier = Applier(self._results)
+        self._applier = Applier(self._results, policy.upkeep)
         self._leases = Leases(lease_seconds or policy.lease_seconds)
         self._backpressure = Backpressure()
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
@@ -187,8 +187,9 @@ class Bridge:
         wait_seconds = self._backpressure.batch_seconds(self._policy.batch_seconds)
         now = self._clock.monotonic()
         for assignment in self._assigned:
-            began_at = assignment.collector.began_at
-            if began_at is not None and now - began_at >= wait_seconds and not self._must_wait(assignment):
+            began_at, is_urgent = assignment.collector.began_at, assignment.collector.is_urgent
+            patience = wait_seconds if is_urgent else max(wait_seconds, self._policy.patience_seconds)
+            if began_at is not None and now - began_at >= patience and not self._must_wait(assignment):
                 self._send_collected(assignment)
 
     def _must_wait(self, assignment: Assignment) -> bool:
@@ -214,7 +215,10 @@ class Bridge:
             self._dispatch(assignment, batch)
 
     def _dispatch(self, assignment: Assignment, batch: Batch) -> None:
-        if self._leases.queue_dead:
+        if assignment.source.actor is None:
+            batch.lapses = MAX_LAPSES
+            self._applier.submit(assignment, batch)
+        elif self._leases.queue_dead:
             self._apply_itself(assignment, batch)
             if self._leases.probe_is_due(self._clock.monotonic()):
                 self._sender.send(assignment, batch)

@@ -17,7 +17,7 @@ from ingest.waiting import StoppedWaiting, wait_for
 from workers.bridge import Bridge
 from workers.broker import make_broker
 from workers.errors import WorkersError
-from workers.policies import POLICIES
+from workers.policies import policy_of
 from workers.settings import Settings
 from workers.store import get_store
 
@@ -29,7 +29,7 @@ LAST_RESORT_SECONDS: Final = 13.0
 
 def run_bridge(name: str, settings: Settings, clock: Clock | None = None) -> int:
     """Run one bridge until SIGTERM or SIGINT, and return the exit status; ``clock``: None is the machine's."""
-    policy = POLICIES[name]
+    policy = policy_of(name, settings)
     stopping = threading.Event()
     bridges: list[Bridge] = []
 

@@ -34,7 +34,7 @@ HEALTH_RETRY_SECONDS: Final = 1.0
 #: How long messages that failed for good are kept.
 DEAD_MESSAGE_TTL_MS: Final = 24 * 60 * 60 * 1000
 
-DEFAULT_HEALTH_PORTS: Final = {"persist": 9111, "fanout": 9112}
+DEFAULT_HEALTH_PORTS: Final = {"persist": 9111, "fanout": 9112, "rollup": 9113}
 
 
 class DropExpired(Middleware):

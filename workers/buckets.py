@@ -1,138 +1,212 @@
 """Computed candles in the store: what they are made of is read there, and none replaces one that somebody else wrote.
 
-The writer makes the `rev` of a computed candle, above that of the version it read. It reads that version first, then
-what the candle is made of, and writes under compare-and-set: if another writer was faster it reads and computes again.
-So of two writers the last has seen at least what the other had, and a late one can never bring an older state back.
+Of each candle the stored version is read first, then what it is made of, and it is written under compare-and-set: if
+another writer was faster, both are read again. So of two writers the last has seen at least what the other had, and a
+late one can never bring an older state back.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
+import pymongo
 from bson import ObjectId
 from bson.int64 import Int64
 from pymongo import UpdateOne
-from pymongo.collection import Collection
 
-from ingest.candle import Interval, Series
-from ingest.revision import make_rev, rank_of, time_us_of
-from workers.documents import Document, candle_of, document_id, document_of, id_range, series_hash
+from ingest.candle import Candle, Interval, Series, State
+from workers.documents import (
+    Document,
+    DocumentCollection,
+    candle_of,
+    document_id,
+    document_of,
+    id_range,
+    opens_at,
+    series_hash,
+)
 from workers.errors import StoreUnavailable
 from workers.guarded_writes import GuardedWriter, refused_by_guard
-from workers.rollup import LEVELS, Bucket, Part, Rolled, is_over, minutes_of, open_time, roll_up
+from workers.rollup import LEVELS, Bucket, is_over, next_version, roll_up
 
 #: At most so many candles at once: with what they are made of they fit into one answer of the store.
 MAX_BUCKETS: Final = 250
 #: Who loses this often competes with a writer that does nothing else.
 _ATTEMPTS: Final = 20
 
+_hash_of = lru_cache(maxsize=50_000)(series_hash)
+
 
 class Outcome(StrEnum):
     """What became of a candle that was computed again."""
 
     WRITTEN = "written"
-    UNCHANGED = "unchanged"
+    UNCHANGED = "unchanged"  # or surer than what can be computed: minutes that it was made of are no longer held
     EMPTY = "empty"  # nothing is held that it could be made of
-    KEPT = "kept"  # what is stored is surer: minutes that it was made of are no longer held
+
+
+class Newest:
+    """What one task knows of the newest open time of each series of minutes (Unix milliseconds)."""
+
+    def __init__(self) -> None:
+        self._known: dict[Series, int] = {}
+        self._asked: set[Series] = set()
+
+    def of(self, bucket: Bucket) -> int:
+        """That of the minutes below a candle; -1 if nothing is known."""
+        return self._known.get(_minutes(bucket), -1)
+
+    def learn(self, minutes: Series, timestamp: int) -> None:
+        """There is a minute that opens then."""
+        self._known[minutes] = max(timestamp, self._known.get(minutes, -1))
+
+    def ask_once(self, bucket: Bucket, ask: Callable[[Series], int]) -> None:
+        """Ask for the newest minute below a candle that may be over without its own minutes showing it."""
+        minutes = _minutes(bucket)
+        if self.of(bucket) < bucket.end and minutes not in self._asked:
+            self._asked.add(minutes)
+            self.learn(minutes, ask(minutes))
 
 
 class Buckets:
     """Recomputes candles of `LEVELS`; every method raises `PyMongoError` if it is not known to be done."""
 
-    def __init__(self, candles: Collection[Document], writer: GuardedWriter, now_us: Callable[[], int]) -> None:
-        self._candles, self._writer, self._now_us = candles, writer, now_us
+    def __init__(self, candles: DocumentCollection, writer: GuardedWriter) -> None:
+        self._candles, self._writer = candles, writer
 
-    def recompute(self, series: Series, opens: Sequence[int], newest_ms: int) -> Counter[Outcome]:
-        """Make candles equal to what the level below says of them.
+    def recompute(self, buckets: Sequence[Bucket], newest: Newest) -> Counter[Outcome]:
+        """Make candles equal to what the level below says of them, and close those before new ones.
 
         Args:
-            series: Of one of `LEVELS`.
-            opens: Open times (Unix milliseconds), at most `MAX_BUCKETS`, close to each other.
-            newest_ms: The newest open time of the series' minutes.
+            buckets: Which, at most `MAX_BUCKETS`, each once.
+            newest: What is known of their series; what is found is added.
 
         Raises:
             StoreUnavailable: If others were faster again and again.
         """
         outcomes: Counter[Outcome] = Counter()
-        left = list(opens)
+        left = list(buckets)
         for _ in range(_ATTEMPTS):
             if not left:
                 return outcomes
-            stored = self._stored(series, left)
-            rolled = self._rolled(series, left, newest_ms)
-            writes: dict[int, UpdateOne] = {}
-            for timestamp in left:
-                outcome, write = self._decide(stored.get(timestamp), rolled.get(timestamp))
-                if write is None:
-                    outcomes[outcome] += 1
-                else:
-                    writes[timestamp] = write
-            if writes:
-                self._writer.write_series({series})
-            left = self._write(writes)
-            outcomes[Outcome.WRITTEN] += len(writes) - len(left)
-        raise StoreUnavailable("recompute", f"others keep writing {len(left)} candles of {series.key}")
+            stored = self._read(left)
+            for bucket in left:
+                if bucket not in stored:
+                    newest.ask_once(bucket, self._newest)
+            versions = self._versions(left, stored, newest, outcomes)
+            # Before they are written: once a candle is there nobody looks at what came before it any more.
+            outcomes += self._close_before([bucket for bucket in versions if bucket not in stored], newest)
+            left = self._write(versions, stored)
+            outcomes[Outcome.WRITTEN] += len(versions) - len(left)
+        raise StoreUnavailable("recompute", f"others keep writing {len(left)} candles, {left[0].series.key} for one")
 
-    def _stored(self, series: Series, opens: Sequence[int]) -> dict[int, Document]:
-        head = series_hash(series)
-        ids = [document_id(head, timestamp) for timestamp in opens]
-        cursor = self._candles.find({"_id": {"$in": ids}}).batch_size(len(ids) + 1)
-        return {int(document["timestamp"]): document for document in cursor}
-
-    def _rolled(self, series: Series, opens: Sequence[int], newest_ms: int) -> dict[int, Rolled]:
-        interval = series.interval
-        below = series._replace(interval=LEVELS[interval])
-        parts: dict[int, list[Part]] = {timestamp: [] for timestamp in opens}
-        for part in self._parts(below, min(opens), max(opens) + interval.milliseconds):
-            # Between the candles that are asked for may lie others.
-            parts.get(open_time(part.candle.timestamp, interval), []).append(part)
+    def _versions(
+        self,
+        buckets: Sequence[Bucket],
+        stored: Mapping[Bucket, Candle],
+        newest: Newest,
+        outcomes: Counter[Outcome],
+    ) -> dict[Bucket, Candle]:
+        """What has to be written; the others are counted."""
         found = {}
-        for timestamp, mine in parts.items():
-            rolled = roll_up(
-                Bucket(
-                    interval,
-                    timestamp,
-                    mine,
-                    is_over=is_over(interval, timestamp, mine, newest_ms),
-                    is_complete=sum(part.minutes for part in mine) == minutes_of(interval),
-                )
+        parts = self._parts(buckets)
+        for bucket in buckets:
+            held = stored.get(bucket)
+            # What is over stays over, whatever this writer knows of the series.
+            over = (held is not None and held.state.rank >= State.PROVISIONAL.rank) or is_over(
+                bucket, parts[bucket], newest.of(bucket)
             )
-            if rolled is not None:
-                found[timestamp] = rolled
+            computed = roll_up(bucket, parts[bucket], is_over=over)
+            version = None if computed is None else next_version(computed, held)
+            if version is None:
+                outcomes[Outcome.EMPTY if computed is None and held is None else Outcome.UNCHANGED] += 1
+            else:
+                found[bucket] = version
         return found
 
-    def _parts(self, series: Series, since_ms: int, before_ms: int) -> list[Part]:
-        ids = id_range(series, since_ms, before_ms - 1)
+    def _close_before(self, new: Sequence[Bucket], newest: Newest) -> Counter[Outcome]:
+        """Close candles that were left open and lie before new ones: their own last minute never came."""
+        before = {bucket: Bucket(bucket.series, bucket.timestamp - _length(bucket)) for bucket in new}
+        # One that is new itself will be closed by what is known of its series.
+        before = {bucket: direct for bucket, direct in before.items() if direct not in before}
+        stored = self._read(before.values())
+        left_open = []
+        for bucket, direct in before.items():
+            held = stored.get(direct) or self._last_before(direct)
+            if held is not None and held.state.rank < State.PROVISIONAL.rank:
+                left_open.append(Bucket(bucket.series, held.timestamp))
+                newest.learn(_minutes(bucket), bucket.timestamp)
+        return self.recompute(sorted(set(left_open)), newest)
+
+    def _newest(self, series: Series) -> int:
+        # The primary key alone answers: the open time is part of it.
+        cursor = self._candles.find({"_id": id_range(series, None, None)}, {"_id": 1}).sort("_id", pymongo.DESCENDING)
+        return max((opens_at(document["_id"]) for document in cursor.limit(1)), default=-1)
+
+    def _last_before(self, bucket: Bucket) -> Candle | None:
+        ids = id_range(bucket.series, None, bucket.timestamp - 1)
         if ids is None:
+            return None
+        cursor = self._candles.find({"_id": ids}).sort("_id", pymongo.DESCENDING).limit(1)
+        return next((candle_of(bucket.series, document) for document in cursor), None)
+
+    def _read(self, buckets: Collection[Bucket]) -> dict[Bucket, Candle]:
+        ids = {_id_of(bucket.series, bucket.timestamp): bucket for bucket in buckets}
+        return {ids[each["_id"]]: candle_of(ids[each["_id"]].series, each) for each in self._find(ids)}
+
+    def _parts(self, buckets: Sequence[Bucket]) -> dict[Bucket, list[Candle]]:
+        found: dict[Bucket, list[Candle]] = {bucket: [] for bucket in buckets}
+        ids = {_id_of(bucket.below, time): bucket for bucket in buckets for time in bucket.part_times}
+        for document in self._find(ids):
+            bucket = ids[document["_id"]]
+            found[bucket].append(candle_of(bucket.below, document))
+        return found
+
+    def _find(self, ids: Iterable[ObjectId]) -> Iterator[Document]:
+        wanted = list(ids)
+        # With a first batch as large as the answer it takes one round trip rather than two.
+        return iter(self._candles.find({"_id": {"$in": wanted}}).batch_size(len(wanted) + 1) if wanted else ())
+
+    def _write(self, versions: Mapping[Bucket, Candle], stored: Mapping[Bucket, Candle]) -> list[Bucket]:
+        """Write under compare-and-set; returns those that others were faster with."""
+        if not versions:
             return []
-        cursor = self._candles.find({"_id": ids}).sort("_id", 1)
-        return [Part(candle_of(series, each), held_minutes(series.interval, each)) for each in cursor]
-
-    def _decide(self, stored: Document | None, rolled: Rolled | None) -> tuple[Outcome, UpdateOne | None]:
-        if rolled is None:
-            return Outcome.EMPTY if stored is None else Outcome.KEPT, None
-        fields = document_of(rolled.candle) | {"minutes": Int64(rolled.minutes)}
-        key: ObjectId = fields.pop("_id")
-        before = -1 if stored is None else int(stored["rev"])
-        if stored is not None and all(stored.get(name) == value for name, value in fields.items() if name != "rev"):
-            return Outcome.UNCHANGED, None
-        rank = rolled.candle.state.rank
-        if stored is not None and rank_of(before) > rank:
-            return Outcome.KEPT, None
-        unix_us = self._now_us() if stored is None else max(time_us_of(before) + 1, self._now_us())
-        fields["rev"] = Int64(make_rev(rank, unix_us))
-        return Outcome.WRITTEN, UpdateOne({"_id": key, "rev": Int64(before)}, {"$set": fields}, upsert=True)
-
-    def _write(self, writes: Mapping[int, UpdateOne]) -> list[int]:
-        """Write under compare-and-set; returns the open times of those that others were faster with."""
-        if not writes:
-            return []
-        times = sorted(writes)
-        # Whose version is no longer the one read would be inserted, and is there already.
-        return sorted(times[place] for place in refused_by_guard(self._candles, [writes[each] for each in times]))
+        self._writer.write_series({bucket.series for bucket in versions})
+        writes: dict[ObjectId, Bucket] = {}
+        updates: dict[ObjectId, UpdateOne] = {}
+        for bucket, version in versions.items():
+            fields = document_of(version)
+            key: ObjectId = fields.pop("_id")
+            before = stored[bucket].rev if bucket in stored else -1
+            writes[key] = bucket
+            # Whose version is no longer the one read would be inserted, and is there already.
+            updates[key] = UpdateOne({"_id": key, "rev": Int64(before)}, {"$set": fields}, upsert=True)
+        order = sorted(writes)
+        return [writes[order[place]] for place in refused_by_guard(self._candles, [updates[key] for key in order])]
 
 
-def held_minutes(interval: Interval, document: Mapping[str, object]) -> int:
-    """How many of its minutes a stored candle is made of."""
-    return 1 if interval is Interval.M1 else int(str(document["minutes"]))
+def _minutes(bucket: Bucket) -> Series:
+    return bucket.series._replace(interval=Interval.M1)
+
+
+def _length(bucket: Bucket) -> int:
+    return bucket.series.interval.milliseconds
+
+
+def _id_of(series: Series, timestamp: int) -> ObjectId:
+    return document_id(_hash_of(series), timestamp)
+
+
+def levels_of(minutes: Iterable[tuple[Series, int]]) -> Iterator[list[Bucket]]:
+    """All larger candles that minutes belong to, in parts of at most `MAX_BUCKETS`, in the order to compute them.
+
+    Args:
+        minutes: Series of minutes, and open times in them (Unix milliseconds).
+    """
+    some = list(minutes)
+    for interval in LEVELS:
+        length = interval.milliseconds
+        level = sorted({Bucket(series._replace(interval=interval), time - time % length) for series, time in some})
+        yield from (level[start : start + MAX_BUCKETS] for start in range(0, len(level), MAX_BUCKETS))

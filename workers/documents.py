@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from bson import ObjectId
 from bson.int64 import Int64
+from pymongo.collection import Collection
 
 from ingest.candle import Candle, Interval, Series, State
 from workers.decimal128 import from_decimal128, to_decimal128
 
 Document = dict[str, Any]
+DocumentCollection = Collection[Document]
 
 #: Open times in an ``_id`` are unsigned 32-bit seconds.
 MAX_SECONDS: Final = 2**32 - 1
@@ -36,6 +38,11 @@ def document_id(series_hash: bytes, timestamp_ms: int) -> ObjectId:
         OverflowError: If the time does not fit.
     """
     return ObjectId(series_hash + (timestamp_ms // 1000).to_bytes(4, "big"))
+
+
+def opens_at(id_: ObjectId) -> int:
+    """When a candle opens that has this ``_id``, Unix milliseconds."""
+    return int.from_bytes(id_.binary[8:]) * 1000
 
 
 def id_range(series: Series, since_ms: int | None, until_ms: int | None) -> Document | None:
@@ -60,7 +67,7 @@ def document_of(candle: Candle) -> Document:
         DecimalException: If a number does not fit into 34 digits.
         OverflowError: If the open time does not fit into an ``_id``.
     """
-    return {
+    document = {
         "_id": document_id(series_hash(candle.series), candle.timestamp),
         "exchange": candle.exchange,
         "pair": candle.pair,
@@ -74,6 +81,7 @@ def document_of(candle: Candle) -> Document:
         "state": candle.state.value,
         "rev": Int64(candle.rev),
     }
+    return document if candle.interval is Interval.M1 else document | {"minutes": Int64(candle.minutes)}
 
 
 def candle_of(series: Series, document: Mapping[str, Any]) -> Candle:
@@ -90,6 +98,7 @@ def candle_of(series: Series, document: Mapping[str, Any]) -> Candle:
         volume=from_decimal128(document["volume"]),
         state=_STATES[document["state"]],
         rev=int(document["rev"]),
+        minutes=int(document.get("minutes", 1)),
     )
 
 

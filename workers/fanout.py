@@ -6,13 +6,12 @@ import threading
 import dramatiq
 import redis
 
-from ingest.candle import Candle
-from ingest.codec import decode_candle, decode_event, encode_candle, encode_event
+from ingest.codec import decode_event, encode_candle, encode_event
 from ingest.errors import DecodeError
 from workers import metrics
 from workers.clients import redis_client
 from workers.completions import Completion
-from workers.jobs import JOB_OPTIONS, Refused, Rows, run_job
+from workers.jobs import JOB_OPTIONS, Refused, Rows, read_candles, run_job
 from workers.live import LiveSide
 from workers.outage import Outage
 from workers.settings import Settings
@@ -52,18 +51,10 @@ def publish_events(assignment_id: str, partition: int, first: int, last: int, ro
 
 def send_candles(live: LiveSide, rows: Rows) -> Refused | None:
     """Publish rows; returns those that cannot be read, None if Redis did not take all others."""
-    refused: Refused = []
-    candles: list[tuple[Candle, bytes]] = []
-    for offset, text in rows:
-        try:
-            candle = decode_candle(text.encode())
-        except (DecodeError, UnicodeEncodeError) as error:
-            refused.append((offset, error.reason))
-        else:
-            # The script relies on the canonical form; a record may have been written by anyone.
-            candles.append((candle, encode_candle(candle)))
+    _, candles, refused = read_candles(rows)
     try:
-        results = live.publish_all(candles)
+        # Encoded again: the script relies on the canonical form, and a record may have been written by anyone.
+        results = live.publish_all([(candle, encode_candle(candle)) for candle in candles])
     except redis.RedisError as error:
         _outage.failed(error)
         return None

@@ -14,6 +14,9 @@ import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
+from ingest.candle import Candle
+from ingest.codec import decode_candle
+from ingest.errors import DecodeError
 from workers import metrics
 from workers.completions import Completion, push_completion
 
@@ -47,6 +50,20 @@ def run_job(name: str, apply: Callable[[], Refused | None], completion: Callable
         result = "failed"
     metrics.JOBS.labels(name, result).inc()
     metrics.JOB_SECONDS.labels(name).observe(time.perf_counter() - began_at)
+
+
+def read_candles(rows: Rows) -> tuple[list[int], list[Candle], Refused]:
+    """The candles of a batch, each with its offset before it, and the rows that cannot be read as one."""
+    offsets: list[int] = []
+    candles: list[Candle] = []
+    refused: Refused = []
+    for offset, text in rows:
+        try:
+            candles.append(decode_candle(text.encode()))
+            offsets.append(offset)
+        except (DecodeError, UnicodeEncodeError) as error:
+            refused.append((offset, error.reason))
+    return offsets, candles, refused
 
 
 def _client() -> "redis.Redis":

@@ -15,7 +15,7 @@ local window, channel, quiet_ms = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 
 local held = redis.call('HGET', hash, open_time)
 if held then
-    local held_rev = tonumber(string.match(held, '"rev":(%d+)}$'))
+    local held_rev = tonumber(string.match(held, '"rev":(%d+)'))
     if held_rev and held_rev >= rev then
         return 0
     end

@@ -15,7 +15,7 @@ import msgspec
 import redis
 
 from ingest import revision
-from ingest.candle import Candle, Series
+from ingest.candle import Candle, Interval, Series
 from ingest.codec import decode_candle
 from ingest.errors import DecodeError
 from ingest.events import FeedEvent
@@ -39,6 +39,19 @@ def candles_key(series: Series) -> str:
 def candles_channel(series: Series) -> str:
     """The channel of a series' changes."""
     return f"live.ch:{{{series.key}}}"
+
+
+#: The pattern of all those channels.
+CHANNELS: Final = "live.ch:*"
+
+
+def channel_series(name: bytes) -> Series | None:
+    """The series of a channel; None if it is not one of ours."""
+    try:
+        exchange, pair, interval = name.decode().removeprefix("live.ch:{").removesuffix("}").split("|")
+        return Series(exchange, pair, Interval(interval))
+    except ValueError:
+        return None
 
 
 class Published(IntEnum):

@@ -66,4 +66,10 @@ CANDLES_REFUSED: Final = Counter("candles_refused_total", "Rows that cannot be a
 STORE_ERRORS: Final = Counter("store_errors_total", "Writes that the store did not confirm.", ("error",))
 
 LIVE_CANDLES: Final = Counter("live_candles_total", "Candles offered to the live side, by result.", ("result",))
+LARGER_CANDLES: Final = Counter(
+    "larger_candles_total", "Larger candles computed for the store, by result.", ("result",)
+)
+LARGER_LIVE: Final = Counter(
+    "larger_live_candles_total", "Larger candles offered to the live side, by result.", ("result",)
+)
 LIVE_EVENTS: Final = Counter("live_events_total", "Feed events offered to the live side, by result.", ("result",))

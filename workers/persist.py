@@ -2,12 +2,9 @@
 
 import dramatiq
 
-from ingest.candle import Candle
-from ingest.codec import decode_candle
-from ingest.errors import DecodeError
 from workers import metrics
 from workers.completions import Completion
-from workers.jobs import JOB_OPTIONS, Refused, Rows, run_job
+from workers.jobs import JOB_OPTIONS, Refused, Rows, read_candles, run_job
 from workers.store import CandleStore, get_store
 
 QUEUE = "persist"
@@ -28,15 +25,7 @@ def persist_candles(assignment_id: str, partition: int, first: int, last: int, r
 
 def store_candles(store: CandleStore, rows: Rows) -> Refused | None:
     """Write rows; returns the refused ones, None if it is not known that all others took effect."""
-    refused: Refused = []
-    offsets: list[int] = []
-    candles: list[Candle] = []
-    for offset, text in rows:
-        try:
-            candles.append(decode_candle(text.encode()))
-            offsets.append(offset)
-        except (DecodeError, UnicodeEncodeError) as error:
-            refused.append((offset, error.reason))
+    offsets, candles, refused = read_candles(rows)
     not_encoded = store.write(candles)
     if not_encoded is None:
         return None

@@ -1,18 +1,24 @@
-"""What the two bridges do differently: which topics they read, where they start, what a record becomes."""
+"""What the bridges do differently: which topics they read, where they start, what a record becomes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dramatiq import Actor
 
 from ingest.topics import CANDLES, FEEDS
-from workers import fanout, persist
+from workers import fanout, larger_candles, persist
 from workers.batching import Version, candle_version, event_version
 from workers.fanout import get_live, send_candles, send_events
 from workers.jobs import Refused, Rows
+from workers.larger_candles import roll_up_rows
+from workers.larger_live import get_larger_live
 from workers.persist import store_candles
+from workers.settings import Settings
 from workers.store import get_store
+
+#: Applies a batch: the rows that can never take effect, None if it is not known that all others did.
+Apply = Callable[[Rows], Refused | None]
 
 
 @dataclass(frozen=True)
@@ -20,9 +26,10 @@ class Source:
     """What becomes of one topic's records."""
 
     version_of: Callable[[bytes], Version]
-    #: The actor that applies a batch in a worker, and the same without the queue.
-    actor: Actor[Any, None]
-    apply: Callable[[Rows], Refused | None]
+    #: The actor that applies a batch in a worker; None: batches of this topic never leave the bridge.
+    actor: Actor[Any, None] | None
+    #: The same without the queue: gives what applies the batches of one assignment, and may remember them.
+    begin: Callable[[], Apply]
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,9 @@ class Policy:
     #: Dramatiq's queue.
     queue: str
     sources: Mapping[str, Source]
-    #: How long a batch may wait for more rows (seconds).
+    #: How long a batch may wait for more rows (seconds), and how long if none of its rows is urgent.
     batch_seconds: float
+    patience_seconds: float
     #: How long a batch may take, and how long the workers may be silent, before it is sent again (seconds).
     lease_seconds: float
     #: Whether a partition's next batch waits until the one before it took effect.
@@ -49,6 +57,8 @@ class Policy:
     health_port: int
     #: Whether records that can never take effect go to the dead-letter topic; else they are counted and skipped.
     dead_letters: bool
+    #: Called several times a second by the thread that applies batches in the bridge.
+    upkeep: Callable[[], None] = lambda: None
 
 
 PERSIST = Policy(
@@ -56,9 +66,10 @@ PERSIST = Policy(
     group="crypto-streams-persist",
     queue=persist.QUEUE,
     sources={
-        CANDLES: Source(candle_version, persist.persist_candles, lambda rows: store_candles(get_store(), rows)),
+        CANDLES: Source(candle_version, persist.persist_candles, lambda: lambda rows: store_candles(get_store(), rows)),
     },
     batch_seconds=0.2,
+    patience_seconds=0.0,
     lease_seconds=5.0,
     in_order=False,
     start_ago_ms=None,
@@ -75,10 +86,11 @@ FANOUT = Policy(
     group="crypto-streams-fanout",
     queue=fanout.QUEUE,
     sources={
-        CANDLES: Source(candle_version, fanout.publish_candles, lambda rows: send_candles(get_live(), rows)),
-        FEEDS: Source(event_version, fanout.publish_events, lambda rows: send_events(get_live(), rows)),
+        CANDLES: Source(candle_version, fanout.publish_candles, lambda: lambda rows: send_candles(get_live(), rows)),
+        FEEDS: Source(event_version, fanout.publish_events, lambda: lambda rows: send_events(get_live(), rows)),
     },
     batch_seconds=0.0,
+    patience_seconds=0.0,
     # A lost job holds up its partition for so long; sending one that was merely slow again costs little.
     lease_seconds=2.0,
     in_order=True,
@@ -88,4 +100,50 @@ FANOUT = Policy(
     dead_letters=False,
 )
 
-POLICIES = {policy.name: policy for policy in (PERSIST, FANOUT)}
+#: It reads what `PERSIST` reads, and its commits are the record of which larger candles are still to be made right.
+#: What closes a minute is urgent; else a running candle is stored every `Settings.rollup_seconds`.
+ROLLUP = Policy(
+    name="rollup",
+    group="crypto-streams-rollup",
+    queue=larger_candles.QUEUE,
+    sources={
+        CANDLES: Source(
+            candle_version, larger_candles.roll_up_candles, lambda: lambda rows: roll_up_rows(get_store(), rows)
+        ),
+    },
+    batch_seconds=0.2,
+    patience_seconds=15.0,
+    # A job may be a thousand candles of each interval.
+    lease_seconds=10.0,
+    in_order=False,
+    start_ago_ms=None,
+    watermark_in_store=True,
+    health_port=9104,
+    dead_letters=False,
+)
+
+#: Computes larger candles in the bridge itself, which alone has the minutes before in memory. Needs the store only to
+#: begin with a pair.
+ROLLUP_LIVE = Policy(
+    name="rollup-live",
+    group="crypto-streams-rollup-live",
+    queue="",
+    sources={CANDLES: Source(candle_version, None, lambda: get_larger_live().begin())},
+    batch_seconds=0.02,
+    patience_seconds=0.0,
+    lease_seconds=5.0,
+    in_order=True,
+    start_ago_ms=10 * 60 * 1000,
+    watermark_in_store=False,
+    health_port=9105,
+    dead_letters=False,
+    upkeep=lambda: get_larger_live().upkeep(),
+)
+
+POLICIES = {policy.name: policy for policy in (PERSIST, FANOUT, ROLLUP, ROLLUP_LIVE)}
+
+
+def policy_of(name: str, settings: Settings) -> Policy:
+    """The policy of that name, as the settings want it."""
+    policy = POLICIES[name]
+    return replace(policy, patience_seconds=settings.rollup_seconds) if policy is ROLLUP else policy

@@ -3,18 +3,17 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 
 from ingest.candle import Interval, Series
-from workers.buckets import MAX_BUCKETS, Outcome
+from workers.buckets import Newest, Outcome, levels_of
 from workers.console import Output
 from workers.exit_status import DIFFERENT, FINE
 from workers.rollup import LEVELS, open_time
 from workers.settings import Settings
 from workers.store import CandleStore, make_store
 
-_SHOWN: Final = (Outcome.WRITTEN, Outcome.UNCHANGED, Outcome.KEPT)
+_SHOWN: Final = (Outcome.WRITTEN, Outcome.UNCHANGED)
 
 
 def rebuild(options: argparse.Namespace, settings: Settings, output: Output) -> int:
@@ -33,7 +32,7 @@ def rebuild(options: argparse.Namespace, settings: Settings, output: Output) -> 
             return DIFFERENT
         since = first if options.since is None else max(first, options.since)
         until = last if options.until is None else min(last, options.until)
-        found = _rebuild(store, minutes, since, until, output)
+        found = _rebuild(store, minutes, since, until, last, output)
     finally:
         store.close()
     _show(minutes, found, round(time.monotonic() - began_at, 1), output)
@@ -41,27 +40,23 @@ def rebuild(options: argparse.Namespace, settings: Settings, output: Output) -> 
 
 
 def _rebuild(
-    store: CandleStore, minutes: Series, since: int, until: int, output: Output
+    store: CandleStore, minutes: Series, since: int, until: int, last: int, output: Output
 ) -> dict[Interval, Counter[Outcome]]:
-    """Level by level, as each is made of the one below."""
-    chunks = {interval: list(_chunks(interval, since, until)) for interval in LEVELS}
+    parts = list(levels_of((minutes, timestamp) for timestamp in _one_minute_of_each(since, until)))
     found: dict[Interval, Counter[Outcome]] = {interval: Counter() for interval in LEVELS}
-    with output.progress("candles", sum(len(chunk) for each in chunks.values() for chunk in each)) as done:
-        for interval in LEVELS:
-            for chunk in chunks[interval]:
-                # Asked for each time: beside live traffic it moves on.
-                newest = store.edge(minutes, newest=True) or until
-                found[interval] += store.recompute(minutes._replace(interval=interval), chunk, newest)
-                done(len(chunk))
+    newest = Newest()
+    newest.learn(minutes, last)
+    with output.progress("candles", sum(map(len, parts))) as done:
+        for part in parts:
+            found[part[0].series.interval] += store.recompute(part, newest)
+            done(len(part))
     return found
 
 
-def _chunks(interval: Interval, since: int, until: int) -> Iterator[range]:
-    """The open times of every candle that a minute from ``since`` to ``until`` belongs to, some at a time."""
-    length = interval.milliseconds
-    opens = range(open_time(since, interval), until + 1, length)
-    for start in range(0, len(opens), MAX_BUCKETS):
-        yield opens[start : start + MAX_BUCKETS]
+def _one_minute_of_each(since: int, until: int) -> range:
+    """An open time in each of the smallest candles that a minute from ``since`` to ``until`` belongs to."""
+    smallest = next(iter(LEVELS))
+    return range(open_time(since, smallest), until + 1, smallest.milliseconds)
 
 
 def _show(minutes: Series, found: dict[Interval, Counter[Outcome]], seconds: float, output: Output) -> None:

@@ -1,7 +1,11 @@
 """Larger candles from those of the level below: recomputed whole each time, never added to. Pure.
 
-What a candle is made of is what the store holds now, so it does not matter in which order, how late or how often the
-minutes came: the same minutes give the same candle, to the byte. Its state follows from theirs in the same way.
+What a candle is made of is what is held now, so it does not matter in which order, how late or how often the minutes
+came: the same minutes give the same candle, to the byte. Its state follows from theirs in the same way.
+
+So does its `rev`: the rank of its state, and the time of the newest version that it is made of. Who has seen more has
+the higher one, on whatever machine it was computed; a writer raises it only where that would not be above the version
+that it replaces (`next_version`).
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -10,7 +14,10 @@ from functools import reduce
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ingest.candle import MAX_DIGITS, Candle, Interval, State
+from msgspec.structs import replace
+
+from ingest.candle import MAX_DIGITS, Candle, Interval, Series, State
+from ingest.revision import make_rev, time_us_of
 
 #: Each computed interval to the one it is made of, in the order in which they have to be computed.
 LEVELS: Final[Mapping[Interval, Interval]] = MappingProxyType(
@@ -23,43 +30,37 @@ LEVELS: Final[Mapping[Interval, Interval]] = MappingProxyType(
         Interval.D1: Interval.H4,
     }
 )
-_MINUTE_MS: Final = Interval.M1.milliseconds
 #: Sums are exact, and rounded once to what the store can hold.
 _EXACT: Final = Context(prec=MAX_PREC)
 _STORED: Final = Context(prec=MAX_DIGITS)
 _CLOSED: Final = frozenset({State.FINAL, State.CORRECTED})
 
 
-class Part(NamedTuple):
-    """A candle of the level below, and how many of its minutes are held (of a minute's own candle: 1)."""
-
-    candle: Candle
-    minutes: int = 1
-
-
 class Bucket(NamedTuple):
-    """What a larger candle is made of.
+    """Which larger candle: of which series (of an interval of `LEVELS`), and when it opens (Unix milliseconds)."""
 
-    Attributes:
-        interval: One of `LEVELS`.
-        timestamp: When it opens, Unix milliseconds, a multiple of the interval.
-        parts: Those of the level below that are held, each once, in any order.
-        is_over: Whether something later of the series is known, so that only corrections may still come.
-        is_complete: Whether no minute is missing in which the exchange traded.
-    """
-
-    interval: Interval
+    series: Series
     timestamp: int
-    parts: Sequence[Part]
-    is_over: bool
-    is_complete: bool
+
+    @property
+    def end(self) -> int:
+        """When the next one opens."""
+        return self.timestamp + self.series.interval.milliseconds
+
+    @property
+    def below(self) -> Series:
+        """The series that it is made of."""
+        return self.series._replace(interval=LEVELS[self.series.interval])
+
+    @property
+    def part_times(self) -> range:
+        """The open times of what it can be made of."""
+        return range(self.timestamp, self.end, LEVELS[self.series.interval].milliseconds)
 
 
-class Rolled(NamedTuple):
-    """A larger candle, but for the `rev` that its writer gives it; ``minutes`` is how many of its minutes are held."""
-
-    candle: Candle
-    minutes: int
+def bucket_of(minutes: Series, interval: Interval, timestamp_ms: int) -> Bucket:
+    """The larger candle of an interval that a moment of a series of minutes belongs to."""
+    return Bucket(minutes._replace(interval=interval), open_time(timestamp_ms, interval))
 
 
 def open_time(timestamp_ms: int, interval: Interval) -> int:
@@ -67,75 +68,80 @@ def open_time(timestamp_ms: int, interval: Interval) -> int:
     return timestamp_ms - timestamp_ms % interval.milliseconds
 
 
-def minutes_of(interval: Interval) -> int:
-    """How many minutes an interval has."""
-    return interval.milliseconds // _MINUTE_MS
-
-
-def is_over(interval: Interval, timestamp: int, parts: Sequence[Part], newest_ms: int) -> bool:
+def is_over(bucket: Bucket, parts: Sequence[Candle], newest_ms: int) -> bool:
     """Whether a bucket's time is over as far as the series shows: its own end is closed, or something later is held.
 
     Args:
-        interval: One of `LEVELS`.
-        timestamp: When the bucket opens, Unix milliseconds.
+        bucket: Which.
         parts: Its parts.
         newest_ms: The newest open time of the series' minutes.
     """
-    end = timestamp + interval.milliseconds
-    if newest_ms >= end:
+    if newest_ms >= bucket.end:
         return True
-    last = end - LEVELS[interval].milliseconds
-    return any(each.candle.timestamp == last and each.candle.state.rank >= State.PROVISIONAL.rank for each in parts)
+    last = bucket.part_times[-1]
+    return any(part.timestamp == last and part.state.rank >= State.PROVISIONAL.rank for part in parts)
 
 
-def roll_up(bucket: Bucket) -> Rolled | None:
-    """The candle of a bucket, None of an empty one; its ``rev`` is 0.
+def roll_up(bucket: Bucket, parts: Sequence[Candle], *, is_over: bool) -> Candle | None:
+    """The candle of a bucket; None of an empty one.
+
+    Args:
+        bucket: Which.
+        parts: The candles of the level below that are held, each once, in any order.
+        is_over: Whether something later of the series is known, so that only corrections may still come.
 
     Raises:
         ValueError: If a part is of another series or level, lies outside, or comes twice.
     """
-    if not bucket.parts:
+    if not parts:
         return None
-    parts = sorted(bucket.parts, key=lambda part: part.candle.timestamp)
+    parts = sorted(parts, key=lambda part: part.timestamp)
     _check(bucket, parts)
-    candles = [part.candle for part in parts]
-    first = candles[0]
-    volume = reduce(_EXACT.add, (candle.volume for candle in candles))
-    return Rolled(
-        Candle(
-            exchange=first.exchange,
-            pair=first.pair,
-            interval=bucket.interval,
-            timestamp=bucket.timestamp,
-            open=first.open,
-            # Of equal numbers with another count of zeros the earliest: the same whatever came first.
-            high=max(candle.high for candle in candles),
-            low=min(candle.low for candle in candles),
-            close=candles[-1].close,
-            volume=_STORED.plus(volume),
-            state=_state(bucket, {candle.state for candle in candles}),
-            rev=0,
-        ),
-        sum(part.minutes for part in parts),
+    minutes = sum(part.minutes for part in parts)
+    is_complete = minutes == bucket.series.interval.minutes
+    state = _state({part.state for part in parts}, is_over=is_over, is_complete=is_complete)
+    volume = reduce(_EXACT.add, (part.volume for part in parts))
+    return Candle(
+        *bucket.series,
+        bucket.timestamp,
+        open=parts[0].open,
+        # Of equal numbers with another count of zeros the earliest: the same whatever came first.
+        high=max(part.high for part in parts),
+        low=min(part.low for part in parts),
+        close=parts[-1].close,
+        volume=_STORED.plus(volume),
+        state=state,
+        rev=make_rev(state.rank, max(time_us_of(part.rev) for part in parts)),
+        minutes=minutes,
     )
 
 
-def _state(bucket: Bucket, states: Set[State]) -> State:
-    if not bucket.is_over:
+def next_version(computed: Candle, held: Candle | None) -> Candle | None:
+    """What replaces the version that is held, None if nothing should.
+
+    It stays if it says the same, and if it is surer: then it was made of minutes that are no longer held.
+    """
+    if held is None:
+        return computed
+    if replace(computed, rev=held.rev) == held or held.state.rank > computed.state.rank:
+        return None
+    time_us = max(time_us_of(held.rev) + 1, time_us_of(computed.rev))
+    return replace(computed, rev=make_rev(computed.state.rank, time_us))
+
+
+def _state(states: Set[State], *, is_over: bool, is_complete: bool) -> State:
+    if not is_over:
         return State.OPEN
-    if not bucket.is_complete or not states <= _CLOSED:
+    if not is_complete or not states <= _CLOSED:
         return State.PROVISIONAL
     return State.CORRECTED if State.CORRECTED in states else State.FINAL
 
 
-def _check(bucket: Bucket, parts: Sequence[Part]) -> None:
-    interval, end = LEVELS[bucket.interval], bucket.timestamp + bucket.interval.milliseconds
+def _check(bucket: Bucket, parts: Sequence[Candle]) -> None:
     for part in parts:
-        if part.candle.interval is not interval:
-            raise ValueError(f"a candle of {part.candle.interval} in one of {bucket.interval}, expected {interval}")
-        if not bucket.timestamp <= part.candle.timestamp < end:
-            raise ValueError(f"{part.candle.timestamp} lies outside of {bucket.interval}@{bucket.timestamp}")
-        if part.candle.series != parts[0].candle.series:
-            raise ValueError(f"{part.candle.series.key} in a candle of {parts[0].candle.series.key}")
-    if len({part.candle.timestamp for part in parts}) < len(parts):
-        raise ValueError(f"a part of {bucket.interval}@{bucket.timestamp} comes twice")
+        if part.series != bucket.below:
+            raise ValueError(f"{part.series.key} in a candle of {bucket.series.key}, expected {bucket.below.key}")
+        if part.timestamp not in bucket.part_times:
+            raise ValueError(f"{part.timestamp} lies outside of {bucket.series.interval}@{bucket.timestamp}")
+    if len({part.timestamp for part in parts}) < len(parts):
+        raise ValueError(f"a part of {bucket.series.interval}@{bucket.timestamp} comes twice")

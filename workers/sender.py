@@ -55,6 +55,8 @@ class JobSender:
 
     def _enqueue(self, assignment: Assignment, batch: Batch) -> bool:
         rows = [(row.offset, row.text) for row in batch.rows]
-        message = assignment.source.actor.message(assignment.id, assignment.partition, batch.first, batch.last, rows)
+        actor = assignment.source.actor
+        assert actor is not None  # such batches never leave the bridge
+        message = actor.message(assignment.id, assignment.partition, batch.first, batch.last, rows)
         self._broker.enqueue(message)
         return True

@@ -71,6 +71,9 @@ class Settings(ingest.settings.Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
 
+    #: How often a running larger candle is stored (seconds); one that is over is stored at once.
+    rollup_seconds: Annotated[float, Field(ge=0, le=300)] = 15.0
+
     @property
     def live_url(self) -> str:
         """Where the live side is."""

@@ -21,13 +21,22 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from ingest.candle import Candle, Series
-from ingest.clock import SystemClock
 from workers import metrics
-from workers.buckets import Buckets, Outcome
-from workers.documents import FINAL_STATES, Document, candle_of, candle_or_none, document_of, id_range, series_of
+from workers.buckets import Buckets, Newest, Outcome, levels_of
+from workers.documents import (
+    FINAL_STATES,
+    Document,
+    candle_of,
+    candle_or_none,
+    document_of,
+    id_range,
+    opens_at,
+    series_of,
+)
 from workers.errors import StoreUnavailable
 from workers.guarded_writes import GuardedWriter, Write
 from workers.outage import Outage
+from workers.rollup import Bucket
 from workers.settings import Settings
 from workers.stored_rows import RowDecoder, StoredRow
 
@@ -64,7 +73,7 @@ class CandleStore:
         self._watermarks = db["watermarks"]
         self._outage = Outage(logger, "the store")
         self._writer = GuardedWriter(self._candles, self._series)
-        self._buckets = Buckets(self._candles, self._writer, SystemClock().now_us)
+        self._buckets = Buckets(self._candles, self._writer)
 
     def write(self, candles: Sequence[Candle]) -> list[tuple[int, str]] | None:
         """Move candles forward; a candle that is not newer than what is stored changes nothing.
@@ -174,15 +183,30 @@ class CandleStore:
             documents = list(self._candles.find({"_id": {"$in": list(ids)}}).batch_size(len(ids) + 1))
         return {document["_id"]: candle_or_none(document) for document in documents}
 
-    def recompute(self, series: Series, opens: Sequence[int], newest_ms: int) -> Counter[Outcome]:
+    def recompute(self, buckets: Sequence[Bucket], newest: Newest) -> Counter[Outcome]:
         """Compute larger candles again from those of the level below; see `Buckets.recompute`.
 
         Raises:
             StoreUnavailable: If the store does not answer in time; all of it must be repeated.
-            SeriesCollision: If the series' hash belongs to another series.
+            SeriesCollision: If a series' hash belongs to another series.
         """
         with self._reads("recompute"):
-            return self._buckets.recompute(series, opens, newest_ms)
+            return self._buckets.recompute(buckets, newest)
+
+    def roll_up(self, minutes: Collection[Candle]) -> Counter[Outcome]:
+        """Make every larger candle right that these minutes belong to, as far as the store holds its minutes.
+
+        Raises:
+            StoreUnavailable: If the store does not answer in time; all of it must be repeated.
+            SeriesCollision: If a series' hash belongs to another series.
+        """
+        newest = Newest()
+        for minute in minutes:
+            newest.learn(minute.series, minute.timestamp)
+        found: Counter[Outcome] = Counter()
+        for part in levels_of((minute.series, minute.timestamp) for minute in minutes):
+            found += self.recompute(part, newest)
+        return found
 
     def count(self) -> int:
         """How many candles there are.
@@ -206,7 +230,7 @@ class CandleStore:
             # The primary key alone answers: the open time is part of it.
             cursor = self._candles.find({"_id": id_range(series, None, None)}, {"_id": 1})
             ids = [document["_id"] for document in cursor.sort("_id", order).limit(1)]
-        return int.from_bytes(ids[0].binary[8:]) * 1000 if ids else None
+        return opens_at(ids[0]) if ids else None
 
     def ping(self) -> None:
         """Return if the store answers.

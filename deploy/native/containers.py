@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy.native.endpoints import candle_probe, url
 from deploy.native.errors import StackError
+from deploy.native.programs import QUEUES
 from deploy.native.progress import step
 from deploy.native.stack import ROOT, Stack
 
@@ -96,8 +97,7 @@ def logs(stack: Stack, name: str, *, follow: bool) -> None:
 
 
 def _scale(stack: Stack) -> list[str]:
-    queues = ("persist", "fanout")
-    return [word for queue in queues for word in ("--scale", f"workers-{queue}={stack.workers}")]
+    return [word for queue in QUEUES for word in ("--scale", f"workers-{queue}={stack.workers}")]
 
 
 def _environment(stack: Stack) -> dict[str, str]:

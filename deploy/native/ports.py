@@ -22,8 +22,11 @@ DEFAULTS = {
     "ingest": 9101,
     "bridge-persist": 9102,
     "bridge-fanout": 9103,
+    "bridge-rollup": 9104,
+    "bridge-rollup-live": 9105,
     "workers-persist": 9111,
     "workers-fanout": 9112,
+    "workers-rollup": 9113,
 }
 #: Programs whose port a user may set outright.
 VARIABLES = {"rest": "REST_PORT", "ws": "WS_PORT", "simulate": "SIM_PORT"}

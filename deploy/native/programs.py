@@ -16,6 +16,9 @@ from deploy.native.stack import MARKER, PROGRAM_MARKER, ROOT, SERVICE_VARIABLES,
 from deploy.native.variables import LAUNCHER_VARIABLES
 from deploy.native.venv import VENV
 
+BRIDGES = ("persist", "fanout", "rollup", "rollup-live")
+#: Dramatiq's queues; each has workers of its own.
+QUEUES = ("persist", "fanout", "rollup")
 #: The supervisor's own name among the programs of a stack.
 SUPERVISOR = "supervisord"
 
@@ -77,9 +80,9 @@ def pipeline(stack: Stack) -> list[Program]:
         # Serves nothing but the exchange's own protocol, so its port is the exchange's.
         programs.append(_python(stack, "simulate", "ingest simulate", layers=("ingest",)))
     programs.append(_python(stack, "ingest", "ingest run", layers=("ingest",)))
-    for queue in ("persist", "fanout"):
-        programs.append(_python(stack, f"bridge-{queue}", f"workers bridge {queue}", layers=("ingest", "workers")))
-    for queue in ("persist", "fanout"):
+    for bridge in BRIDGES:
+        programs.append(_python(stack, f"bridge-{bridge}", f"workers bridge {bridge}", layers=("ingest", "workers")))
+    for queue in QUEUES:
         programs += [_workers(stack, queue, instance) for instance in range(1, stack.workers + 1)]
     programs.append(_python(stack, "ws", "web.ws", layers=("ingest", "workers", "web")))
     programs.append(_rest(stack))

@@ -11,9 +11,9 @@ from pymongo import MongoClient
 from ingest.candle import Candle, Interval, Series, State
 from ingest.revision import rank_of
 from tests.conftest import make_candle
-from workers.buckets import MAX_BUCKETS, Outcome
+from workers.buckets import Newest, Outcome, levels_of
 from workers.documents import Document
-from workers.rollup import LEVELS
+from workers.rollup import LEVELS, Bucket
 from workers.store import CandleStore
 
 MINUTES = Series("sim", "BTC-USD", Interval.M1)
@@ -34,14 +34,13 @@ def of(interval: Interval) -> Series:
 
 def recompute_day(store: CandleStore) -> dict[Interval, Counter[Outcome]]:
     """Every candle of the day, level by level."""
-    newest = store.edge(MINUTES, newest=True)
-    assert newest is not None
-    found: dict[Interval, Counter[Outcome]] = {}
-    for interval in LEVELS:
-        opens = range(DAY_MS, DAY_MS + 86_400_000, interval.milliseconds)
-        found[interval] = Counter()
-        for start in range(0, len(opens), MAX_BUCKETS):
-            found[interval] += store.recompute(of(interval), opens[start : start + MAX_BUCKETS], newest)
+    found: dict[Interval, Counter[Outcome]] = {interval: Counter() for interval in LEVELS}
+    newest = Newest()
+    last = store.edge(MINUTES, newest=True)
+    assert last is not None
+    newest.learn(MINUTES, last)
+    for part in levels_of((MINUTES, DAY_MS + number * MINUTE_MS) for number in range(1440)):
+        found[part[0].series.interval] += store.recompute(part, newest)
     return found
 
 
@@ -135,7 +134,7 @@ def test_what_can_no_longer_be_computed_is_kept(
     client[database].candles.delete_many({"interval": "1m", "timestamp": {"$lt": DAY_MS + 7 * MINUTE_MS}})
     found = recompute_day(store)
 
-    assert found[Interval.M5][Outcome.KEPT] == 2
+    assert found[Interval.M5][Outcome.UNCHANGED] == 2
     assert store.find(of(Interval.M5), limit=10) == before
 
 
@@ -152,7 +151,7 @@ def test_of_many_writers_the_last_has_seen_everything(store: CandleStore) -> Non
                 written_us = 1_700_000_000_000_000 + 4 * step + writer
                 change = minute(writer, State.CORRECTED, high=high, written_us=written_us)
                 assert store.write([change]) == []
-                store.recompute(of(Interval.M5), [DAY_MS], DAY_MS + 9 * MINUTE_MS)
+                store.recompute([Bucket(of(Interval.M5), DAY_MS)], Newest())
         except BaseException as error:
             failed.append(error)
 
@@ -165,4 +164,32 @@ def test_of_many_writers_the_last_has_seen_everything(store: CandleStore) -> Non
     assert failed == []
     (found,) = store.find(of(Interval.M5), limit=1)
     assert found.high == Decimal(2000 + 4 * 9 + 3)
-    assert store.recompute(of(Interval.M5), [DAY_MS], DAY_MS + 9 * MINUTE_MS) == Counter(unchanged=1)
+    assert store.recompute([Bucket(of(Interval.M5), DAY_MS)], Newest()) == Counter(unchanged=1)
+
+
+def test_a_candle_whose_last_minute_never_came_is_closed_by_what_comes_after_it(store: CandleStore) -> None:
+    before, after = [minute(number) for number in range(3)], minute(61)
+
+    assert store.write(before) == []
+    store.roll_up(before)
+    running = {interval: store.find(of(interval), limit=1)[0].state for interval in LEVELS}
+    assert store.write([after]) == []
+    store.roll_up([after])
+
+    found = {interval: store.find(of(interval), limit=10, newest_first=False) for interval in LEVELS}
+    assert set(running.values()) == {State.OPEN}
+    over = {Interval.M5, Interval.M15, Interval.M30, Interval.H1}
+    assert {interval for interval, candles in found.items() if candles[0].state is State.PROVISIONAL} == over
+    assert {candles[-1].state for candles in found.values()} == {State.OPEN}
+    assert [candles[0].minutes for candles in found.values()] == [3, 3, 3, 3, 4, 4]
+
+
+def test_history_that_comes_late_is_over_at_once(store: CandleStore) -> None:
+    assert store.write([minute(100)]) == []
+    late = [minute(number) for number in range(3)]
+    assert store.write(late) == []
+
+    store.roll_up(late)
+
+    (five,) = store.find(of(Interval.M5), limit=1)
+    assert (five.state, five.minutes) == (State.PROVISIONAL, 3)

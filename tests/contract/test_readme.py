@@ -30,7 +30,7 @@ def test_every_command_in_the_table_of_processes_is_a_service_of_the_compose_fil
         " ".join(service["command"]) for service in services.values() if service.get("image") == "crypto-streams"
     ]
 
-    assert len(commands) == len(started) == 8
+    assert len(commands) == len(started) == 11
     assert all(any(line.startswith(command) for line in started) for command in commands), commands
 
 

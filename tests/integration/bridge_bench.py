@@ -14,6 +14,7 @@ from dramatiq.worker import Worker
 from pymongo import MongoClient
 
 import workers.fanout
+import workers.larger_candles
 import workers.persist
 from ingest.candle import Candle
 from ingest.codec import encode_candle
@@ -25,9 +26,10 @@ from workers.completions import completions_key
 from workers.documents import Document
 from workers.doorbell import DoorbellBroker
 from workers.fanout import send_candles, send_events
+from workers.larger_candles import roll_up_rows
 from workers.live import LiveSide
 from workers.persist import store_candles
-from workers.policies import FANOUT, PERSIST, Policy, Source
+from workers.policies import FANOUT, PERSIST, Apply, Policy, Source
 from workers.store import CandleStore
 
 PATIENCE_SECONDS = 30.0
@@ -79,6 +81,7 @@ class BridgeBench:
         self.namespace = f"test-{uuid.uuid4().hex[:12]}"
         self.broker = make_broker(redis_url, self.namespace)
         self.broker.declare_actor(cast("Any", workers.persist.persist_candles))
+        self.broker.declare_actor(cast("Any", workers.larger_candles.roll_up_candles))
         self.broker.declare_actor(cast("Any", workers.fanout.publish_candles))
         self.broker.declare_actor(cast("Any", workers.fanout.publish_events))
         self.mongo = MongoClient[Document](mongo_uri)
@@ -92,16 +95,23 @@ class BridgeBench:
     def policy(self, base: Policy, store: CandleStore | None = None) -> Policy:
         """``base`` on this bench's topics, store and live side."""
         at_store = store or self.store
-        applies: dict[str, Callable[[Any], Any]] = {
+        applies: dict[str, Apply] = {
             "persist_candles": lambda rows: store_candles(at_store, rows),
+            "roll_up_candles": lambda rows: roll_up_rows(at_store, rows),
             "publish_candles": lambda rows: send_candles(self.live, rows),
             "publish_events": lambda rows: send_events(self.live, rows),
         }
         sources: dict[str, Source] = {
-            self.topics[name]: replace(source, apply=applies[source.actor.actor_name])
+            self.topics[name]: replace(source, begin=self._begin(source, applies))
             for name, source in base.sources.items()
         }
         return replace(base, sources=sources)
+
+    @staticmethod
+    def _begin(source: Source, applies: dict[str, Apply]) -> Callable[[], Apply]:
+        assert source.actor is not None
+        apply = applies[source.actor.actor_name]
+        return lambda: apply
 
     def start_bridge(
         self,

@@ -16,7 +16,7 @@ def test_tells_how_many_batches_wait_and_forgets_the_unwanted_ones() -> None:
     results: SimpleQueue[Completion | Applied] = SimpleQueue()
     applier = Applier(results)
     (source,) = PERSIST.sources.values()
-    source = replace(source, apply=lambda rows: [])
+    source = replace(source, begin=lambda: lambda rows: [])
     unwanted, wanted = (Assignment("candles", 0, source) for _ in range(2))
     unwanted.abandoned = True
     empty = Batch(3, 3, [])

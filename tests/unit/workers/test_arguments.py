@@ -42,8 +42,14 @@ def test_a_duration_may_stand_apart() -> None:
         (["dlq", "show", "9" * 19], "is no place of a dead letter"),
         (["dlq", "replay"], "dlq replay: expected offsets, or --all"),
         (["dlq", "replay", "--all", "3"], "dlq replay: expected offsets, or --all"),
-        (["lag", "--health", "persist"], "'persist': expected fanout or persist, then =HOST:PORT"),
-        (["lag", "--health", "other=host:1"], "'other=host:1': expected fanout or persist, then =HOST:PORT"),
+        (
+            ["lag", "--health", "persist"],
+            "'persist': expected fanout or persist or rollup or rollup-live, then =HOST:PORT",
+        ),
+        (
+            ["lag", "--health", "other=host:1"],
+            "'other=host:1': expected fanout or persist or rollup or rollup-live, then =HOST:PORT",
+        ),
         (["bridge", "nowhere"], "invalid choice: 'nowhere'"),
         ([], "required: COMMAND"),
     ],

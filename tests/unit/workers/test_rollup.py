@@ -4,19 +4,23 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import groupby
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from ingest.candle import Candle, Interval, State, check_prices, check_timestamp
+from ingest.candle import Candle, Interval, Series, State, check_prices, check_timestamp
 from ingest.codec import encode_candle
-from ingest.revision import EPOCH_US, make_rev
+from ingest.revision import EPOCH_US, make_rev, rank_of
 from tests.conftest import make_candle
-from workers.rollup import LEVELS, Bucket, Part, Rolled, minutes_of, open_time, roll_up
+from workers.rollup import LEVELS, Bucket, next_version, open_time, roll_up
 
 DAY_MS = 1_606_176_000_000  # 2020-11-24T00:00Z
 MINUTE_MS = 60_000
+SERIES = Series("sim", "BTC-USD", Interval.M1)
+FIVE = Bucket(SERIES._replace(interval=Interval.M5), DAY_MS)
 
 prices = st.decimals(min_value="0.00000001", max_value="99999999", places=8)
 volumes = st.decimals(min_value=0, max_value="99999999", places=8)
@@ -28,7 +32,7 @@ def versions(draw: st.DrawFn) -> Candle:
     """One version of one minute of the day."""
     number, state = draw(numbers), draw(st.sampled_from(list(State)))
     low, open_, close, high = sorted(draw(st.lists(prices, min_size=4, max_size=4)))
-    values = {"open": open_, "high": high, "low": low, "close": close, "volume": draw(volumes)}
+    values: Any = {"open": open_, "high": high, "low": low, "close": close, "volume": draw(volumes)}
     rev = make_rev(state.rank, EPOCH_US + draw(st.integers(0, 2**40)))
     return Candle("sim", "BTC-USD", Interval.M1, DAY_MS + number * MINUTE_MS, **values, state=state, rev=rev)
 
@@ -46,20 +50,18 @@ def newest(all_versions: Sequence[Candle]) -> list[Candle]:
     return list(held.values())
 
 
-def all_levels(minutes: Sequence[Candle]) -> dict[Interval, list[Rolled]]:
+def all_levels(minutes: Sequence[Candle]) -> dict[Interval, list[Candle]]:
     """Every larger candle of these minutes, of a day that is over."""
-    parts = [Part(minute) for minute in minutes]
-    levels: dict[Interval, list[Rolled]] = {}
+    parts = list(minutes)
+    levels: dict[Interval, list[Candle]] = {}
     for interval in LEVELS:
-        parts.sort(key=lambda part: part.candle.timestamp)
+        parts.sort(key=lambda part: part.timestamp)
         levels[interval] = []
-        for opens, some in groupby(parts, key=lambda part: open_time(part.candle.timestamp, interval)):
-            mine = list(some)
-            is_complete = sum(part.minutes for part in mine) == minutes_of(interval)
-            rolled = roll_up(Bucket(interval, opens, mine, is_over=True, is_complete=is_complete))
+        for opens, some in groupby(parts, key=lambda part: open_time(part.timestamp, interval)):
+            rolled = roll_up(Bucket(SERIES._replace(interval=interval), opens), list(some), is_over=True)
             assert rolled is not None
             levels[interval].append(rolled)
-        parts = [Part(*rolled) for rolled in levels[interval]]
+        parts = list(levels[interval])
     return levels
 
 
@@ -69,8 +71,8 @@ def test_shuffled_repeated_and_corrected_minutes_give_the_same_bytes(orders: tup
 
     levels, again = all_levels(newest(one)), all_levels(newest([*other, *one]))
 
-    def texts(of: dict[Interval, list[Rolled]]) -> list[tuple[bytes, int]]:
-        return [(encode_candle(rolled.candle), rolled.minutes) for level in of.values() for rolled in level]
+    def texts(of: dict[Interval, list[Candle]]) -> list[bytes]:
+        return [encode_candle(rolled) for level in of.values() for rolled in level]
 
     assert texts(levels) == texts(again)
 
@@ -80,7 +82,7 @@ def test_every_level_says_the_same_as_its_minutes(all_versions: list[Candle]) ->
     minutes = sorted(newest(all_versions), key=lambda candle: candle.timestamp)
 
     for interval, level in all_levels(minutes).items():
-        for candle, count in level:
+        for candle in level:
             mine = [each for each in minutes if open_time(each.timestamp, interval) == candle.timestamp]
             expected = (
                 mine[0].open,
@@ -89,60 +91,69 @@ def test_every_level_says_the_same_as_its_minutes(all_versions: list[Candle]) ->
                 mine[-1].close,
                 sum(each.volume for each in mine),
             )
-            assert (candle.values, count) == (expected, len(mine))
+            assert (candle.values, candle.minutes) == (expected, len(mine))
             check_prices(*candle.values)
             check_timestamp(candle.timestamp, interval)
 
 
-def rolled_state(states: Sequence[State], *, is_over: bool = True, is_complete: bool = True) -> State:
+def rolled_state(states: Sequence[State], *, is_over: bool = True) -> State:
     minutes = [make_candle(timestamp=DAY_MS + number * MINUTE_MS, state=each) for number, each in enumerate(states)]
-    parts = [Part(minute) for minute in minutes]
-    rolled = roll_up(Bucket(Interval.M5, DAY_MS, parts, is_over=is_over, is_complete=is_complete))
+    rolled = roll_up(FIVE, minutes, is_over=is_over)
     assert rolled is not None
-    return rolled.candle.state
+    assert rank_of(rolled.rev) == rolled.state.rank
+    return rolled.state
 
 
 @pytest.mark.parametrize(
-    ("states", "is_over", "is_complete", "expected"),
+    ("states", "is_over", "expected"),
     [
-        ([State.FINAL] * 4 + [State.OPEN], False, False, State.OPEN),
-        ([State.FINAL] * 5, False, True, State.OPEN),
-        ([State.FINAL] * 5, True, True, State.FINAL),
-        ([State.FINAL] * 3, True, True, State.FINAL),  # the other two were quiet
-        ([State.FINAL] * 4, True, False, State.PROVISIONAL),
-        ([State.FINAL] * 4 + [State.PROVISIONAL], True, True, State.PROVISIONAL),
-        ([State.CORRECTED] + [State.PARTIAL] * 4, True, True, State.PROVISIONAL),
-        ([State.FINAL] * 4 + [State.OPEN], True, True, State.PROVISIONAL),
-        ([State.FINAL] * 4 + [State.CORRECTED], True, True, State.CORRECTED),
+        ([State.FINAL] * 4 + [State.OPEN], False, State.OPEN),
+        ([State.FINAL] * 5, False, State.OPEN),
+        ([State.FINAL] * 5, True, State.FINAL),
+        ([State.FINAL] * 4, True, State.PROVISIONAL),
+        ([State.FINAL] * 4 + [State.PROVISIONAL], True, State.PROVISIONAL),
+        ([State.CORRECTED] + [State.PARTIAL] * 4, True, State.PROVISIONAL),
+        ([State.FINAL] * 4 + [State.OPEN], True, State.PROVISIONAL),
+        ([State.FINAL] * 4 + [State.CORRECTED], True, State.CORRECTED),
     ],
 )
-def test_the_state_follows_from_the_parts(
-    states: list[State], is_over: bool, is_complete: bool, expected: State
-) -> None:
-    assert rolled_state(states, is_over=is_over, is_complete=is_complete) is expected
+def test_the_state_follows_from_the_parts(states: list[State], is_over: bool, expected: State) -> None:
+    assert rolled_state(states, is_over=is_over) is expected
 
 
-@given(st.lists(st.sampled_from(list(State)), min_size=5, max_size=5), st.integers(0, 4), st.booleans())
-def test_a_surer_minute_never_makes_a_less_sure_candle(states: list[State], which: int, is_complete: bool) -> None:
-    before = rolled_state(states, is_complete=is_complete)
+@given(st.lists(st.sampled_from(list(State)), min_size=4, max_size=5), st.integers(0, 3))
+def test_a_surer_minute_never_makes_a_less_sure_candle(states: list[State], which: int) -> None:
+    before = rolled_state(states)
     surer = [State.CORRECTED if number == which else state for number, state in enumerate(states)]
 
-    assert rolled_state(surer, is_complete=is_complete).rank >= before.rank
+    assert rolled_state(surer).rank >= before.rank
+
+
+def test_the_rev_is_that_of_the_newest_version_it_is_made_of() -> None:
+    times_us = [1_606_200_000_000_000 + step for step in (5, 9, 2)]
+    minutes = [
+        make_candle(timestamp=DAY_MS + number * MINUTE_MS, state=State.FINAL, written_us=each)
+        for number, each in enumerate(times_us)
+    ]
+
+    rolled = roll_up(FIVE, minutes, is_over=False)
+
+    assert rolled is not None
+    assert rolled.rev == make_rev(State.OPEN.rank, times_us[1])
 
 
 def test_sums_are_exact_up_to_what_the_store_holds() -> None:
     volumes = [Decimal("1E+25"), Decimal("1E-8"), Decimal("0.5")]
     minutes = [make_candle(timestamp=DAY_MS + number * MINUTE_MS, volume=each) for number, each in enumerate(volumes)]
 
-    parts = [Part(minute) for minute in minutes]
-    rolled = roll_up(Bucket(Interval.M5, DAY_MS, parts, is_over=True, is_complete=True))
+    rolled = roll_up(FIVE, minutes, is_over=True)
 
     assert rolled is not None
-    assert str(rolled.candle.volume) == "10000000000000000000000000.50000001"
+    assert str(rolled.volume) == "10000000000000000000000000.50000001"
 
 
 def test_nothing_comes_of_nothing() -> None:
-    assert roll_up(Bucket(Interval.M5, DAY_MS, [], is_over=True, is_complete=True)) is None
+    assert roll_up(FIVE, [], is_over=True) is None
 
 
 @pytest.mark.parametrize(
@@ -150,13 +161,37 @@ def test_nothing_comes_of_nothing() -> None:
     [
         ([make_candle(timestamp=DAY_MS + 5 * MINUTE_MS)], "lies outside of 5m@"),
         ([make_candle(timestamp=DAY_MS)] * 2, "comes twice"),
-        ([make_candle(timestamp=DAY_MS, interval=Interval.M5)], "a candle of 5m in one of 5m, expected 1m"),
+        (
+            [make_candle(timestamp=DAY_MS, interval=Interval.M5)],
+            "sim|BTC-USD|5m in a candle of sim|BTC-USD|5m, expected sim|BTC-USD|1m",
+        ),
         (
             [make_candle(timestamp=DAY_MS), make_candle(timestamp=DAY_MS + MINUTE_MS, pair="ETH-USD")],
-            "sim|ETH-USD|1m in a candle of sim|BTC-USD|1m",
+            "sim|ETH-USD|1m in a candle of sim|BTC-USD|5m",
         ),
     ],
 )
 def test_parts_that_do_not_belong_are_refused(parts: list[Candle], expected: str) -> None:
     with pytest.raises(ValueError, match=re.escape(expected)):
-        roll_up(Bucket(Interval.M5, DAY_MS, [Part(each) for each in parts], is_over=True, is_complete=True))
+        roll_up(FIVE, parts, is_over=True)
+
+
+def larger(state: State, written_us: int, **fields: Any) -> Candle:
+    """A version of a candle of five minutes."""
+    return make_candle(timestamp=DAY_MS, interval=Interval.M5, state=state, written_us=written_us, minutes=5, **fields)
+
+
+def test_the_next_version_is_above_the_one_before() -> None:
+    now_us = 1_606_200_000_000_000
+    held, later = larger(State.FINAL, now_us), larger(State.FINAL, now_us + 7, high=Decimal(19000))
+    earlier = larger(State.FINAL, now_us - 7, high=Decimal(19000))
+
+    assert next_version(later, None) == next_version(later, held) == later
+    assert next_version(earlier, held) == replace(earlier, rev=held.rev + 1)
+
+
+def test_what_says_the_same_or_is_less_sure_replaces_nothing() -> None:
+    held = larger(State.FINAL, 1_606_200_000_000_000)
+
+    assert next_version(replace(held, rev=held.rev + 5), held) is None
+    assert next_version(larger(State.PROVISIONAL, 1_606_200_000_000_009, high=Decimal(19000)), held) is None

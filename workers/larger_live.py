@@ -1,0 +1,218 @@
+"""Larger candles on the live side, computed in memory as their minutes come.
+
+Every row a pair's `Tower` takes in; what follows is computed and published at once for pairs that somebody watches in
+a larger interval, and for the others when a minute closes, or after `UNWATCHED_SECONDS`. So the cost follows the
+interest, and a window that nobody watched has no hole when somebody comes.
+
+Nothing is kept: a tower is built from the live side and the store, of each candle the higher `rev`, when the first row
+of its pair comes. From then on neither is asked again, but for corrections of what is no longer in memory.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain
+from typing import Final
+from weakref import WeakSet
+
+import redis
+
+from ingest.candle import Candle, Interval, Series, State
+from ingest.codec import decode_candle, encode_candle
+from ingest.errors import DecodeError
+from workers import metrics
+from workers.clients import redis_client
+from workers.documents import document_id, series_hash
+from workers.errors import StoreUnavailable
+from workers.fanout import get_live
+from workers.jobs import Refused, Rows, read_candles
+from workers.live import CHANNELS, LiveSide, candles_key, channel_series
+from workers.outage import Outage
+from workers.rollup import Bucket
+from workers.settings import Settings
+from workers.store import CandleStore, get_store
+from workers.tower import Place, Tower
+
+logger = logging.getLogger(__name__)
+
+#: How old a running candle of the live side may be that nobody watches (seconds).
+UNWATCHED_SECONDS: Final = 15.0
+#: So many pairs are loaded with one question.
+_TOWERS_AT_ONCE: Final = 50
+#: So many towers are kept at most: a topic may be flooded with series, each of them for one record.
+MAX_TOWERS: Final = 10_000
+
+
+class LargerLive:
+    """What the partitions of one bridge share: the live side, the store, and who is watched."""
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        live: LiveSide,
+        get_store: Callable[[], CandleStore],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.monotonic = monotonic
+        self._client, self._live, self._get_store = client, live, get_store
+        # Assignments begin in another thread.
+        self._lock = threading.Lock()
+        self._partitions: WeakSet[Partition] = WeakSet()
+        self._watched: frozenset[Series] = frozenset()
+        self._redis = Outage(logger, "the live side, asked for larger candles,")
+        self._store = Outage(logger, "the store, asked for the minutes of larger candles,")
+
+    def begin(self) -> "Partition":
+        """What applies the batches of one assignment of one partition."""
+        partition = Partition(self)
+        with self._lock:
+            self._partitions.add(partition)
+        return partition
+
+    def upkeep(self) -> None:
+        """Look who is watched, and publish what has waited long enough; called every so often."""
+        try:
+            channels = self._client.pubsub_channels(CHANNELS)
+        except redis.RedisError as error:
+            self._redis.failed(error)
+        else:
+            watched = filter(None, (channel_series(name) for name in channels if isinstance(name, bytes)))
+            self._watched = frozenset(
+                series._replace(interval=Interval.M1) for series in watched if series.interval is not Interval.M1
+            )
+        with self._lock:
+            partitions = list(self._partitions)
+        for partition in partitions:
+            partition.catch_up()
+
+    def is_watched(self, minutes: Series) -> bool:
+        """Whether somebody watches a larger interval of this pair."""
+        return minutes in self._watched
+
+    def load(self, towers: Collection[Tower]) -> list[Tower]:
+        """Give towers what they are missing; returns those that got it."""
+        loaded: list[Tower] = []
+        left = list(towers)
+        for start in range(0, len(left), _TOWERS_AT_ONCE):
+            some = left[start : start + _TOWERS_AT_ONCE]
+            try:
+                while lacking := {tower: places for tower in some if (places := tower.missing())}:
+                    self._load_some(lacking)
+            except (redis.RedisError, StoreUnavailable) as error:
+                self._store.failed(error)
+                return loaded
+            self._store.answered()
+            loaded += some
+        return loaded
+
+    def publish(self, candles: Iterable[Candle]) -> bool:
+        """Publish; False if the live side did not answer, and nothing is known."""
+        try:
+            results = self._live.publish_all([(candle, encode_candle(candle)) for candle in candles])
+        except redis.RedisError as error:
+            self._redis.failed(error)
+            return False
+        self._redis.answered()
+        for result in results:
+            metrics.LARGER_LIVE.labels(result.name.lower()).inc()
+        return True
+
+    def _load_some(self, lacking: dict[Tower, set[Place]]) -> None:
+        places = list(chain.from_iterable(lacking.values()))
+        found: dict[Series, list[Candle]] = {}
+        for candle in chain(self._held_live(places), self._stored(places)):
+            found.setdefault(candle.series._replace(interval=Interval.M1), []).append(candle)
+        for tower in lacking:
+            known = self._known_times(tower.minutes, tower.first_wanted_ms)
+            tower.load(found.get(tower.minutes, ()), known)
+
+    def _stored(self, places: Collection[Place]) -> Iterator[Candle]:
+        store = self._get_store()
+        ids = [document_id(series_hash(series), timestamp) for series, timestamp in places]
+        for start in range(0, len(ids), 1000):
+            found = store.read_many(ids[start : start + 1000])
+            yield from (candle for candle in found.values() if candle is not None)
+
+    def _held_live(self, places: Iterable[Place]) -> Iterator[Candle]:
+        with self._client.pipeline(transaction=False) as pipeline:
+            for series, timestamp in places:
+                pipeline.hget(candles_key(series), str(timestamp))
+            texts = pipeline.execute()
+        for text in texts:
+            try:
+                yield decode_candle(text or b"")
+            except DecodeError:
+                continue
+
+    def _known_times(self, minutes: Series, before_ms: int | None) -> set[int]:
+        if before_ms is None:
+            return set()
+        store = self._get_store()
+        times = {int(name) for name in self._client.hkeys(candles_key(minutes)) if name.isdigit()}
+        times |= {candle.timestamp for candle in store.find(minutes, until_ms=before_ms - 1, limit=1)}
+        return times | {candle.timestamp for candle in store.find(minutes, limit=1)}
+
+
+class Partition:
+    """The towers of the pairs of one partition, for as long as it is assigned; applies batches."""
+
+    def __init__(self, shared: LargerLive) -> None:
+        self._shared = shared
+        self._towers: dict[Series, Tower] = {}
+        #: Towers that are behind, and since when (monotonic seconds).
+        self._behind: dict[Series, float] = {}
+        # The newest version of each candle that the live side may not have yet.
+        self._unpublished: dict[Bucket, Candle] = {}
+
+    def __call__(self, rows: Rows) -> Refused | None:
+        """Take in a batch and publish what follows; returns rows that cannot be read, None if it is not all known."""
+        _, candles, refused = read_candles(rows)
+        due = set()
+        now = self._shared.monotonic()
+        for candle in candles:
+            minutes = candle.series
+            if minutes.interval is Interval.M1 and self._tower(minutes).add(candle):
+                self._behind.setdefault(minutes, now)
+                if candle.state.rank >= State.PROVISIONAL.rank or self._shared.is_watched(minutes):
+                    due.add(minutes)
+        return refused if self._publish(due) else None
+
+    def catch_up(self) -> None:
+        """Publish what has waited long enough, or what somebody has begun to watch."""
+        long_ago = self._shared.monotonic() - UNWATCHED_SECONDS
+        self._publish(
+            {series for series, since in self._behind.items() if since < long_ago or self._shared.is_watched(series)}
+        )
+
+    def _tower(self, minutes: Series) -> Tower:
+        tower = self._towers.get(minutes)
+        if tower is None:
+            if len(self._towers) >= MAX_TOWERS:
+                self._towers.clear()  # the others are loaded once more
+                self._behind.clear()
+            tower = self._towers[minutes] = Tower(minutes)
+        return tower
+
+    def _publish(self, due: Collection[Series]) -> bool:
+        for tower in self._shared.load([self._towers[series] for series in due]):
+            for candle in tower.compute():
+                self._unpublished[Bucket(candle.series, candle.timestamp)] = candle
+            del self._behind[tower.minutes]
+        if self._unpublished and not self._shared.publish(self._unpublished.values()):
+            return False
+        self._unpublished.clear()
+        return True
+
+
+_lock = threading.Lock()
+_larger: LargerLive | None = None
+
+
+def get_larger_live() -> LargerLive:
+    """This process's, made on first use from the environment."""
+    global _larger
+    with _lock:
+        if _larger is None:
+            _larger = LargerLive(redis_client(Settings.from_env().live_url), get_live(), get_store)
+        return _larger

@@ -1,0 +1,140 @@
+"""What is held of one pair in memory to compute its larger candles as its minutes come. Pure.
+
+Minutes at the bottom, days at the top: of each level what the newest two candles of the level above are made of. A
+candle is computed only when all that is known of what it is made of is held: because it opened while this watched, or
+because it was loaded.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ingest.candle import Candle, Interval, Series, State
+from workers.rollup import LEVELS, Bucket, bucket_of, is_over, next_version, open_time, roll_up
+
+_LAST: Final = list(LEVELS)[-1]
+#: Each interval to the one that is computed from it.
+_ABOVE: Final = {below: above for above, below in LEVELS.items()}
+
+#: A candle: its series and open time.
+Place = tuple[Series, int]
+
+
+class Tower:
+    """The newest candles of one pair on one exchange, of every interval."""
+
+    def __init__(self, minutes: Series) -> None:
+        """``minutes``: the pair's series of minutes."""
+        self.minutes = minutes
+        self._held: dict[Interval, dict[int, Candle]] = {interval: {} for interval in (*_ABOVE, _LAST)}
+        self._newest = -1
+        # Buckets that opened after this are whole; None until it is known how far the series was when this began.
+        self._began: int | None = None
+        self._loaded: set[Bucket] = set()
+        # Minutes whose candles have not been computed since they changed.
+        self._changed: set[int] = set()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether minutes have changed since the last `compute`."""
+        return bool(self._changed)
+
+    def add(self, minute: Candle) -> bool:
+        """Take a version of a minute; whether it is newer than what is held."""
+        if not self._keep(minute):
+            return False
+        self._changed.add(minute.timestamp)
+        if minute.timestamp > self._newest:
+            if self._newest >= 0:
+                self._changed.add(self._newest)  # its candles may be over now
+            self._newest = minute.timestamp
+        return True
+
+    def missing(self) -> set[Place]:
+        """The candles that may exist elsewhere and are needed for `compute`."""
+        return {
+            place
+            for bucket in self._to_compute()
+            if not self._is_whole(bucket)
+            for place in (*((bucket.below, time) for time in bucket.part_times), (bucket.series, bucket.timestamp))
+        }
+
+    @property
+    def first_wanted_ms(self) -> int | None:
+        """Before which open time `load` has to know of one more minute; None: it need not know of any."""
+        return min(self._changed) if self._began is None and self._changed else None
+
+    def load(self, found: Iterable[Candle], known_ms: Iterable[int] = ()) -> None:
+        """Take what was found of all that is `missing`.
+
+        Args:
+            found: The candles.
+            known_ms: The first time, open times of the series' minutes: the newest one, and the one before
+                `first_wanted_ms`.
+        """
+        for candle in found:
+            self._keep(candle)
+        self._loaded.update(self._to_compute())
+        if self._began is None:
+            times = set(known_ms)
+            self._newest = self._began = max(times | {self._newest})
+            # What the minutes before belong to may have been left open by who watched before.
+            before = (max((each for each in times if each < time), default=None) for time in self._changed)
+            self._changed |= {each for each in before if each is not None}
+
+    def compute(self) -> list[Candle]:
+        """Compute what the changed minutes belong to; returns what is new, smallest interval first.
+
+        Raises:
+            ValueError: If something is `missing`.
+        """
+        changed = []
+        for bucket in self._to_compute():
+            if not self._is_whole(bucket):
+                raise ValueError(f"{bucket.series.key}@{bucket.timestamp} is not loaded")
+            below, mine = self._held[bucket.below.interval], self._held[bucket.series.interval]
+            parts = [below[time] for time in bucket.part_times if time in below]
+            held = mine.get(bucket.timestamp)
+            # What is over stays over.
+            over = (held is not None and held.state.rank >= State.PROVISIONAL.rank) or is_over(
+                bucket, parts, self._newest
+            )
+            computed = roll_up(bucket, parts, is_over=over)
+            version = None if computed is None else next_version(computed, held)
+            if version is not None:
+                mine[bucket.timestamp] = version
+                changed.append(version)
+        self._changed.clear()
+        self._forget()
+        return changed
+
+    def _keep(self, candle: Candle) -> bool:
+        held = self._held[candle.interval].get(candle.timestamp)
+        if held is not None and held.rev >= candle.rev:
+            return False
+        self._held[candle.interval][candle.timestamp] = candle
+        return True
+
+    def _to_compute(self) -> list[Bucket]:
+        """In the order to compute them."""
+        found = []
+        for interval in LEVELS:
+            found += sorted({bucket_of(self.minutes, interval, time) for time in self._changed})
+        return found
+
+    def _is_whole(self, bucket: Bucket) -> bool:
+        if self._began is None:
+            return False
+        return bucket in self._loaded or (
+            bucket.timestamp > self._began and bucket.timestamp >= self._floor(bucket.series.interval)
+        )
+
+    def _floor(self, interval: Interval) -> int:
+        """The oldest candle of an interval of which all parts are still held."""
+        return open_time(self._newest, interval) - interval.milliseconds
+
+    def _forget(self) -> None:
+        for interval, candles in self._held.items():
+            floor = self._floor(_ABOVE.get(interval, _LAST))
+            for time in [time for time in candles if time < floor]:
+                del candles[time]
+        self._loaded = {bucket for bucket in self._loaded if bucket.timestamp >= self._floor(bucket.series.interval)}
