@@ -11,35 +11,32 @@ of its pair comes. From then on neither is asked again, but for corrections of w
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 from weakref import WeakSet
 
 import redis
 
 from ingest.candle import Candle, Interval, Series, State
-from ingest.codec import decode_candle, encode_candle
-from ingest.errors import DecodeError
+from ingest.codec import encode_candle
 from workers import metrics
 from workers.clients import redis_client
-from workers.documents import document_id, series_hash
-from workers.errors import StoreUnavailable
 from workers.fanout import get_live
 from workers.jobs import Refused, Rows, read_candles
-from workers.live import CHANNELS, LiveSide, candles_key, channel_series
+from workers.live import CHANNELS, LiveSide, channel_series
 from workers.outage import Outage
 from workers.rollup import Bucket
 from workers.settings import Settings
 from workers.store import CandleStore, get_store
-from workers.tower import Place, Tower
+from workers.tower import Tower
+from workers.tower_loader import TowerLoader
 
 logger = logging.getLogger(__name__)
 
 #: How old a running candle of the live side may be that nobody watches (seconds).
 UNWATCHED_SECONDS: Final = 15.0
-#: So many pairs are loaded with one question.
-_TOWERS_AT_ONCE: Final = 50
+#: How often it is asked for what is missing in a day (seconds).
+FILL_SECONDS: Final = 60.0
 #: So many towers are kept at most: a topic may be flooded with series, each of them for one record.
 MAX_TOWERS: Final = 10_000
 
@@ -55,13 +52,14 @@ class LargerLive:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.monotonic = monotonic
-        self._client, self._live, self._get_store = client, live, get_store
+        self._client, self._live = client, live
+        #: What towers have not seen themselves.
+        self.loader = TowerLoader(client, get_store, monotonic)
         # Assignments begin in another thread.
         self._lock = threading.Lock()
         self._partitions: WeakSet[Partition] = WeakSet()
         self._watched: frozenset[Series] = frozenset()
         self._redis = Outage(logger, "the live side, asked for larger candles,")
-        self._store = Outage(logger, "the store, asked for the minutes of larger candles,")
 
     def begin(self) -> "Partition":
         """What applies the batches of one assignment of one partition."""
@@ -90,22 +88,6 @@ class LargerLive:
         """Whether somebody watches a larger interval of this pair."""
         return minutes in self._watched
 
-    def load(self, towers: Collection[Tower]) -> list[Tower]:
-        """Give towers what they are missing; returns those that got it."""
-        loaded: list[Tower] = []
-        left = list(towers)
-        for start in range(0, len(left), _TOWERS_AT_ONCE):
-            some = left[start : start + _TOWERS_AT_ONCE]
-            try:
-                while lacking := {tower: places for tower in some if (places := tower.missing())}:
-                    self._load_some(lacking)
-            except (redis.RedisError, StoreUnavailable) as error:
-                self._store.failed(error)
-                return loaded
-            self._store.answered()
-            loaded += some
-        return loaded
-
     def publish(self, candles: Iterable[Candle]) -> bool:
         """Publish; False if the live side did not answer, and nothing is known."""
         try:
@@ -118,41 +100,6 @@ class LargerLive:
             metrics.LARGER_LIVE.labels(result.name.lower()).inc()
         return True
 
-    def _load_some(self, lacking: dict[Tower, set[Place]]) -> None:
-        places = list(chain.from_iterable(lacking.values()))
-        found: dict[Series, list[Candle]] = {}
-        for candle in chain(self._held_live(places), self._stored(places)):
-            found.setdefault(candle.series._replace(interval=Interval.M1), []).append(candle)
-        for tower in lacking:
-            known = self._known_times(tower.minutes, tower.first_wanted_ms)
-            tower.load(found.get(tower.minutes, ()), known)
-
-    def _stored(self, places: Collection[Place]) -> Iterator[Candle]:
-        store = self._get_store()
-        ids = [document_id(series_hash(series), timestamp) for series, timestamp in places]
-        for start in range(0, len(ids), 1000):
-            found = store.read_many(ids[start : start + 1000])
-            yield from (candle for candle in found.values() if candle is not None)
-
-    def _held_live(self, places: Iterable[Place]) -> Iterator[Candle]:
-        with self._client.pipeline(transaction=False) as pipeline:
-            for series, timestamp in places:
-                pipeline.hget(candles_key(series), str(timestamp))
-            texts = pipeline.execute()
-        for text in texts:
-            try:
-                yield decode_candle(text or b"")
-            except DecodeError:
-                continue
-
-    def _known_times(self, minutes: Series, before_ms: int | None) -> set[int]:
-        if before_ms is None:
-            return set()
-        store = self._get_store()
-        times = {int(name) for name in self._client.hkeys(candles_key(minutes)) if name.isdigit()}
-        times |= {candle.timestamp for candle in store.find(minutes, until_ms=before_ms - 1, limit=1)}
-        return times | {candle.timestamp for candle in store.find(minutes, limit=1)}
-
 
 class Partition:
     """The towers of the pairs of one partition, for as long as it is assigned; applies batches."""
@@ -162,6 +109,7 @@ class Partition:
         self._towers: dict[Series, Tower] = {}
         #: Towers that are behind, and since when (monotonic seconds).
         self._behind: dict[Series, float] = {}
+        self._fill_due_at = shared.monotonic() + FILL_SECONDS
         # The newest version of each candle that the live side may not have yet.
         self._unpublished: dict[Bucket, Candle] = {}
 
@@ -179,8 +127,15 @@ class Partition:
         return refused if self._publish(due) else None
 
     def catch_up(self) -> None:
-        """Publish what has waited long enough, or what somebody has begun to watch."""
-        long_ago = self._shared.monotonic() - UNWATCHED_SECONDS
+        """Publish what has waited long enough, or what somebody has begun to watch; fill holes now and then."""
+        now = self._shared.monotonic()
+        if now >= self._fill_due_at:
+            self._fill_due_at = now + FILL_SECONDS
+            self._shared.loader.fill(self._towers.values())
+            for series, tower in self._towers.items():
+                if tower.is_behind:
+                    self._behind.setdefault(series, now)
+        long_ago = now - UNWATCHED_SECONDS
         self._publish(
             {series for series, since in self._behind.items() if since < long_ago or self._shared.is_watched(series)}
         )
@@ -195,10 +150,10 @@ class Partition:
         return tower
 
     def _publish(self, due: Collection[Series]) -> bool:
-        for tower in self._shared.load([self._towers[series] for series in due]):
+        for tower in self._shared.loader.load([self._towers[series] for series in due if series in self._towers]):
             for candle in tower.compute():
                 self._unpublished[Bucket(candle.series, candle.timestamp)] = candle
-            del self._behind[tower.minutes]
+            self._behind.pop(tower.minutes, None)
         if self._unpublished and not self._shared.publish(self._unpublished.values()):
             return False
         self._unpublished.clear()

@@ -12,9 +12,6 @@ from ingest.candle import Candle, Interval, Series, State
 from workers.rollup import LEVELS, Bucket, bucket_of, is_over, next_version, open_time, roll_up
 
 _LAST: Final = list(LEVELS)[-1]
-#: Each interval to the one that is computed from it.
-_ABOVE: Final = {below: above for above, below in LEVELS.items()}
-
 #: A candle: its series and open time.
 Place = tuple[Series, int]
 
@@ -25,11 +22,13 @@ class Tower:
     def __init__(self, minutes: Series) -> None:
         """``minutes``: the pair's series of minutes."""
         self.minutes = minutes
-        self._held: dict[Interval, dict[int, Candle]] = {interval: {} for interval in (*_ABOVE, _LAST)}
+        self._held: dict[Interval, dict[int, Candle]] = {interval: {} for interval in (Interval.M1, *LEVELS)}
         self._newest = -1
         # Buckets that opened after this are whole; None until it is known how far the series was when this began.
         self._began: int | None = None
         self._loaded: set[Bucket] = set()
+        # The oldest candle of each interval of which no part has been forgotten.
+        self._oldest = dict.fromkeys(LEVELS, -1)
         # Minutes whose candles have not been computed since they changed.
         self._changed: set[int] = set()
 
@@ -48,6 +47,23 @@ class Tower:
                 self._changed.add(self._newest)  # its candles may be over now
             self._newest = minute.timestamp
         return True
+
+    def holes(self) -> set[Place]:
+        """Candles to look for again: of a day in which minutes are missing, all that its running candle is made of.
+
+        Minutes may just have been quiet. Or they came before this watched, and what they belong to was not computed
+        yet when it was loaded.
+        """
+        day = self._held[_LAST].get(open_time(self._newest, _LAST))
+        if day is None or day.minutes > (self._newest - day.timestamp) // Interval.M1.milliseconds:
+            return set()
+        running = (bucket_of(self.minutes, interval, self._newest) for interval in LEVELS)
+        return {(bucket.below, time) for bucket in running for time in bucket.part_times}
+
+    def fill(self, found: Iterable[Candle]) -> None:
+        """Take what was found of the `holes`."""
+        if sum(self._keep(candle) for candle in found):
+            self._changed.add(self._newest)
 
     def missing(self) -> set[Place]:
         """The candles that may exist elsewhere and are needed for `compute`."""
@@ -125,16 +141,13 @@ class Tower:
         if self._began is None:
             return False
         return bucket in self._loaded or (
-            bucket.timestamp > self._began and bucket.timestamp >= self._floor(bucket.series.interval)
+            bucket.timestamp > self._began and bucket.timestamp >= self._oldest[bucket.series.interval]
         )
 
-    def _floor(self, interval: Interval) -> int:
-        """The oldest candle of an interval of which all parts are still held."""
-        return open_time(self._newest, interval) - interval.milliseconds
-
     def _forget(self) -> None:
-        for interval, candles in self._held.items():
-            floor = self._floor(_ABOVE.get(interval, _LAST))
-            for time in [time for time in candles if time < floor]:
-                del candles[time]
-        self._loaded = {bucket for bucket in self._loaded if bucket.timestamp >= self._floor(bucket.series.interval)}
+        for interval, below in LEVELS.items():
+            oldest = self._oldest[interval] = open_time(self._newest, interval) - interval.milliseconds
+            for held in (self._held[below], self._held[_LAST] if interval is _LAST else {}):
+                for time in [time for time in held if time < oldest]:
+                    del held[time]
+        self._loaded = {each for each in self._loaded if each.timestamp >= self._oldest[each.series.interval]}

@@ -27,9 +27,10 @@ from workers.documents import Document
 from workers.doorbell import DoorbellBroker
 from workers.fanout import send_candles, send_events
 from workers.larger_candles import roll_up_rows
+from workers.larger_live import LargerLive
 from workers.live import LiveSide
 from workers.persist import store_candles
-from workers.policies import FANOUT, PERSIST, Apply, Policy, Source
+from workers.policies import FANOUT, PERSIST, ROLLUP_LIVE, Apply, Policy, Source
 from workers.store import CandleStore
 
 PATIENCE_SECONDS = 30.0
@@ -101,17 +102,16 @@ class BridgeBench:
             "publish_candles": lambda rows: send_candles(self.live, rows),
             "publish_events": lambda rows: send_events(self.live, rows),
         }
-        sources: dict[str, Source] = {
-            self.topics[name]: replace(source, begin=self._begin(source, applies))
-            for name, source in base.sources.items()
-        }
-        return replace(base, sources=sources)
+        larger = LargerLive(self.redis, self.live, lambda: at_store)
 
-    @staticmethod
-    def _begin(source: Source, applies: dict[str, Apply]) -> Callable[[], Apply]:
-        assert source.actor is not None
-        apply = applies[source.actor.actor_name]
-        return lambda: apply
+        def begin(source: Source) -> Callable[[], Apply]:
+            if source.actor is None:
+                return larger.begin
+            apply = applies[source.actor.actor_name]
+            return lambda: apply
+
+        sources = {self.topics[name]: replace(source, begin=begin(source)) for name, source in base.sources.items()}
+        return replace(base, sources=sources, upkeep=larger.upkeep if base is ROLLUP_LIVE else base.upkeep)
 
     def start_bridge(
         self,
@@ -236,6 +236,7 @@ def topics_for(make_topic: Callable[[int], str]) -> dict[str, str]:
 def serve_actors(bench: BridgeBench, monkeypatch: Any) -> None:
     """Let the actors, when they run in this process, use the bench's services."""
     monkeypatch.setattr(workers.persist, "get_store", lambda: bench.store)
+    monkeypatch.setattr(workers.larger_candles, "get_store", lambda: bench.store)
     monkeypatch.setattr(workers.fanout, "get_live", lambda: bench.live)
     monkeypatch.setattr(dramatiq, "get_broker", lambda: bench.broker)
 
