@@ -88,7 +88,7 @@ class Bridge:
 
     def _connect(self) -> None:
         """Make a consumer, and what goes with it."""
-        self._consumer = make_consumer(self._kafka_brokers, self._group, self._on_commit)
+        self._consumer = make_consumer(self._kafka_brokers, self._group, self._on_commit, self._policy.fetch_wait_ms)
         self._commits = Commits(self._consumer, self._policy.name, self._store, self._background)
         starts = StartFinder(self._kafka_brokers, self._policy, self._group, self._store, self._clock)
         self._assigned = Assigned(

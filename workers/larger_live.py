@@ -34,7 +34,7 @@ from workers.tower_loader import TowerLoader
 logger = logging.getLogger(__name__)
 
 #: How old a running candle of the live side may be that nobody watches (seconds).
-UNWATCHED_SECONDS: Final = 15.0
+UNWATCHED_SECONDS: Final = 60.0
 #: How often it is asked for what is missing in a day (seconds).
 FILL_SECONDS: Final = 60.0
 #: So many towers are kept at most: a topic may be flooded with series, each of them for one record.
