@@ -9,6 +9,12 @@ from typing import Any, Final
 
 from tests.chaos.client_checkers import clients_get_every_final, clients_only_move_forward
 from tests.chaos.evidence import CandleKey, Checker, Evidence, StoredCandle
+from tests.chaos.larger_checkers import (
+    larger_candles_equal_their_minutes,
+    larger_candles_only_move_forward,
+    larger_clients_only_move_forward,
+    live_side_equals_store,
+)
 from tests.chaos.process_checkers import memory_is_flat, metrics_show_what_happened
 from tests.chaos.simulated import Sent, sent
 from tests.chaos.versions import (
@@ -44,8 +50,9 @@ def store_equals_kafka(evidence: Evidence) -> list[str]:
     # A topic that is made anew may hold records for moments that nobody but the bridges read.
     if not evidence.recreated:
         violations += [f"{name(key)}: stored, never in Kafka" for key in evidence.stored.keys() - by_key.keys()]
-    if evidence.documents != len(evidence.stored):
-        violations.append(f"{evidence.documents} documents hold {len(evidence.stored)} candles")
+    candles = len(evidence.stored) + len(evidence.larger)
+    if evidence.documents != candles:
+        violations.append(f"{evidence.documents} documents hold {candles} candles")
     return violations + _dead_letters(evidence)
 
 
@@ -193,4 +200,8 @@ CHECKERS: Final[dict[str, Checker]] = {
     "I6": memory_is_flat,
     "I7": pages_descend,
     "I8": metrics_show_what_happened,
+    "I9": larger_candles_equal_their_minutes,
+    "I10": larger_candles_only_move_forward,
+    "I11": live_side_equals_store,
+    "I12": larger_clients_only_move_forward,
 }

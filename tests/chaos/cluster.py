@@ -1,6 +1,7 @@
 """The whole system under the harness's hand: every program a process of its own, a proxy on every link, fresh data."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -35,8 +36,10 @@ class Cluster:
         proxies: The links.
         data: The services' folders.
         injected: What the harness did, by kind.
-        restored: Whether the store was replaced by an older copy.
+        restored: How often the store was replaced by an older copy.
         recreated: Whether a topic was deleted and made anew.
+        redis_forgot_at: When Redis last lost what it held (Unix seconds), 0 if it never did.
+        redis_is_older: Whether it came back with an older copy then.
         timed: How long something took that has a bound: what, seconds, the bound.
         progress: How far Kafka and the bridges are.
     """
@@ -44,7 +47,9 @@ class Cluster:
     def __init__(self, stack: Stack, data: Data, keeper: Keeper, proxies: Proxies) -> None:
         self.stack, self.data, self.keeper, self.proxies = stack, data, keeper, proxies
         self.injected: Counter[str] = Counter()
-        self.restored = self.recreated = False
+        self.restored = 0
+        self.recreated = self.redis_is_older = False
+        self.redis_forgot_at = 0.0
         self.timed: list[tuple[str, float, float]] = []
         self.progress = Progress(self.kafka_brokers)
         self.original: dict[str, Program] = {}
@@ -118,6 +123,10 @@ class Cluster:
         """Undo `run_as`."""
         self.keeper.replace(self.original[name])
 
+    def redis_forgot(self, *, is_older: bool) -> None:
+        """Note that Redis has just lost what it held, or went back to an older copy."""
+        self.redis_forgot_at, self.redis_is_older = time.time(), is_older
+
     def took(self, what: str, seconds: float, bound: float) -> None:
         """Note how long something took that has a bound."""
         self.timed.append((what, seconds, bound))
@@ -142,6 +151,8 @@ class Clusters:
             "SIM_LOG": str(run_dir / "sim.log"),
             "LOG_FORMAT": "json",
             "WORKERS": "2",
+            # Else running candles would be the reason why it is not yet at rest.
+            "ROLLUP_SECONDS": "1",
         }
         os.environ.pop("WORKERS", None)  # would outweigh the one above
         self.stack = Stack(run_dir, settings | variables)

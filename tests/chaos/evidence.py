@@ -12,6 +12,8 @@ from typing import Any
 
 #: (exchange, pair, open time in ms); everything is followed in one-minute candles.
 CandleKey = tuple[str, str, int]
+#: (exchange, pair, interval, open time in ms) of a candle that is computed from minutes.
+LargerKey = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,26 @@ class Record:
 
 @dataclass(frozen=True)
 class StoredCandle:
-    """One document of the store."""
+    """One candle as the store or the live side holds it."""
 
     rev: int
     state: str
     #: open, high, low, close, volume.
     values: tuple[Decimal, ...]
+    #: Of how many minutes it is made.
+    minutes: int = 1
+
+
+@dataclass(frozen=True)
+class LargerSample:
+    """A larger candle as the store held it when it was looked at.
+
+    ``life`` counts how often the store had been replaced by an older copy by then.
+    """
+
+    at: float
+    life: int
+    candle: StoredCandle
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,7 @@ class ClientLog:
     #: Spans of time in which it was connected and subscribed; the last one may reach to the end of the run.
     connected: list[tuple[float, float]] = field(default_factory=list)
     frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    interval: str = "1m"
 
 
 @dataclass(frozen=True)
@@ -96,13 +113,20 @@ class Evidence:
     dead_letters: list[Record]
     #: The store, by candle, and how many documents it has in all: more than candles would be twins.
     stored: dict[CandleKey, StoredCandle]
+    larger: dict[LargerKey, StoredCandle]
     documents: int
     commits: list[CommitSample]
     #: The simulated exchange's own log of every frame that it sent.
     sim_log: Path
     clients: list[ClientLog] = field(default_factory=list)
-    #: What the live side published, in order.
+    #: What the live side published of minutes, in order.
     published: list[Published] = field(default_factory=list)
+    #: Each change of a larger candle in the store that was seen, in order.
+    larger_samples: dict[LargerKey, list[LargerSample]] = field(default_factory=dict)
+    #: The larger candles that the live side holds.
+    live_larger: dict[LargerKey, StoredCandle] = field(default_factory=dict)
+    #: What a client of the JSON protocol was told of larger candles: candles and snapshots.
+    larger_client: ClientLog = field(default_factory=lambda: ClientLog("larger"))
     #: Program to (time, resident bytes of all its processes; 0 between two lives).
     memory: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     #: REST pages that were read while writes went on, rows as served.
@@ -114,6 +138,9 @@ class Evidence:
     #: Whether the store was replaced by an older copy, or the topic made anew, during the run.
     restored: bool = False
     recreated: bool = False
+    #: When Redis last lost what it held, 0 if never, and whether it came back with an older copy then.
+    redis_forgot_at: float = 0.0
+    redis_is_older: bool = False
     #: When the run began and ended.
     began_at: float = 0.0
     ended_at: float = 0.0

@@ -83,24 +83,29 @@ def metrics_show_what_happened(evidence: Evidence) -> list[str]:
 
 
 def total(evidence: Evidence, program: str, metric: str, **labels: str) -> float:
-    """A metric's value, summed over all programs whose name begins with ``program`` and all labels but these."""
+    """A metric's value, summed over all processes of a program and all labels but these."""
     wanted = [f'{name}="{value}"' for name, value in labels.items()]
     return sum(
         value
         for key, value in evidence.metrics.items()
         for owner, _, series in [key.partition(":")]
-        if owner.startswith(program)
+        if _is_of(owner, program)
         and series.partition("{")[0] == metric
         and all(label in series.partition("{")[2] for label in wanted)
     )
 
 
-def _was_restarted(evidence: Evidence, prefix: str) -> bool:
-    """Whether a program whose name begins so had more than one life, or came or went during the run."""
+def _is_of(name: str, program: str) -> bool:
+    """Whether a process is the one of a program, or one of its several, which have numbers."""
+    return name == program or name.removeprefix(f"{program}-").isdecimal()
+
+
+def _was_restarted(evidence: Evidence, program: str) -> bool:
+    """Whether a process of a program had more than one life, or came or went during the run."""
     return any(
         len(list(_lives(samples))) > 1 or samples[-1][1] == 0
-        for program, samples in evidence.memory.items()
-        if program.startswith(prefix)
+        for name, samples in evidence.memory.items()
+        if _is_of(name, program)
     )
 
 
@@ -115,7 +120,7 @@ def _restarts(evidence: Evidence) -> Iterable[str]:
 def _repeats(evidence: Evidence) -> Iterable[str]:
     if any("kafka" in kind for kind in evidence.injected) or evidence.restored or evidence.recreated:
         return
-    for queue in ("persist", "fanout"):
+    for queue in ("persist", "fanout", "rollup"):
         bridge = f"bridge-{queue}"
         unfinished = sum(total(evidence, f"workers-{queue}", "jobs_total", result=each) for each in UNFINISHED_JOBS)
         repeated = total(evidence, bridge, "bridge_redispatched_total")

@@ -12,9 +12,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ingest.kafka import client_config
 from ingest.topics import CANDLES
-from workers.policies import FANOUT, PERSIST
+from workers.policies import POLICIES
 
-GROUPS = (PERSIST.group, FANOUT.group)
+#: That of each bridge.
+GROUPS = tuple(policy.group for policy in POLICIES.values())
 SAMPLE_SECONDS = 0.25
 _ANSWER_SECONDS = 2.0
 
@@ -29,7 +30,7 @@ class Sample:
     committed: Mapping[str, Mapping[int, int]]
 
     def caught_up(self) -> bool:
-        """Whether both groups have committed everything there is."""
+        """Whether every group has committed everything there is."""
         return all(self.committed[group] == self.ends for group in GROUPS)
 
     def behind(self) -> str:
@@ -43,7 +44,7 @@ class Sample:
 
 
 def recovered_after(samples: Sequence[Sample], moment: float) -> float | None:
-    """Seconds from a moment until everything accepted before it, and something later, was committed by both groups.
+    """Seconds from a moment until everything accepted before it, and something later, was committed by every group.
 
     None if that did not happen within the samples. Bridges commit once a second, which is part of the answer.
     """
@@ -98,7 +99,7 @@ class Progress:
             time.sleep(0.02)
 
     def wait_caught_up(self, what: str, *, seconds: float, quiet: int = 1) -> float:
-        """Return how long it took until both groups had committed everything, in ``quiet`` equal samples in a row.
+        """Return how long it took until every group had committed everything, in ``quiet`` equal samples in a row.
 
         Raises:
             TimeoutError: If it took longer than ``seconds``; says what is behind.

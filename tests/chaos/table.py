@@ -93,9 +93,9 @@ def _count(row: Row, violations: dict[str, Sequence[str]]) -> None:
     for checker, found in violations.items():
         twins = sum(map(is_twin, found)) if checker == "I1" else len(found) if checker == "I7" else 0
         row.doubled += twins
-        if checker in {"I1", "I2", "I3", "I5"}:
+        if checker in {"I1", "I2", "I3", "I5", "I9", "I11"}:
             row.lost += len(found) - twins
-        elif checker == "I4":
+        elif checker in {"I4", "I10", "I12"}:
             row.moved_back += len(found)
         elif checker != "I7":
             row.other += len(found)

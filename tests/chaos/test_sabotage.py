@@ -167,7 +167,7 @@ def flow(taps: Taps) -> None:
 
 
 def rest(cluster: Cluster, seconds: float) -> None:
-    """Wait until everything accepted was committed by both bridges.
+    """Wait until everything accepted was committed by every bridge.
 
     Raises:
         TimeoutError: If that takes longer.

@@ -28,8 +28,11 @@ CLIENTS = {
     "ingest": ("simulate", "kafka"),
     "bridge-persist": ("kafka", "redis", "mongo"),
     "bridge-fanout": ("kafka", "redis"),
+    "bridge-rollup": ("kafka", "redis", "mongo"),
+    "bridge-rollup-live": ("kafka", "redis", "mongo"),
     "workers-persist": ("redis", "mongo"),
     "workers-fanout": ("redis",),
+    "workers-rollup": ("redis", "mongo"),
     "ws": ("redis", "mongo"),
     "rest": ("redis", "mongo"),
     "ferretdb": ("postgres",),
@@ -38,7 +41,7 @@ CLIENTS = {
 LINKS = tuple(f"{client}/{service}" for client, services in CLIENTS.items() for service in services)
 
 #: Programs of a cluster: two workers for the store, so that one may die; the rest once.
-LEFT_OUT = frozenset({"workers-fanout-2"})
+LEFT_OUT = frozenset({"workers-fanout-2", "workers-rollup-2"})
 
 #: Links first, then Kafka's listeners, in one block: clusters whose offsets differ by more than it share no port.
 _FIRST_PORT = 20_000

@@ -19,14 +19,21 @@ _ASKING = (
     "ingest/kafka",
     "bridge-persist/kafka",
     "bridge-fanout/kafka",
+    "bridge-rollup/kafka",
+    "bridge-rollup-live/kafka",
     "bridge-persist/redis",
     "bridge-fanout/redis",
+    "bridge-rollup/redis",
+    "bridge-rollup-live/redis",
     "bridge-persist/mongo",
+    "bridge-rollup/mongo",
     "workers-persist/redis",
     "workers-persist/mongo",
     "workers-fanout/redis",
+    "workers-rollup/redis",
+    "workers-rollup/mongo",
 )
-_BRIDGES = ("bridge-persist", "bridge-fanout")
+_BRIDGES = ("bridge-persist", "bridge-fanout", "bridge-rollup", "bridge-rollup-live")
 
 _ALL: tuple[Fault, ...] = (
     *(fault(program) for fault in (Kill, Term, Freeze) for program in PROGRAMS),

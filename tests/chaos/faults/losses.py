@@ -31,6 +31,7 @@ class Flush(Fault):
         """Empty it."""
         with redis.Redis.from_url(cluster.redis_url, socket_timeout=2) as client:
             client.flushall()
+        cluster.redis_forgot(is_older=False)
 
 
 class Empty(Fault):
@@ -43,6 +44,7 @@ class Empty(Fault):
         """Kill, delete, start."""
         cluster.keeper.hold_down(self.target)
         empty(cluster.data.disks["redis"])
+        cluster.redis_forgot(is_older=False)
         cluster.keeper.release(self.target)
 
 
@@ -64,6 +66,7 @@ class Older(Fault):
         cluster.keeper.hold_down(self.target)
         empty(cluster.data.disks["redis"])
         copy_tree(_older(cluster), cluster.data.disks["redis"])
+        cluster.redis_forgot(is_older=True)
         cluster.keeper.release(self.target)
 
 
@@ -90,7 +93,7 @@ class RestoreStore(Fault):
         cluster.keeper.hold_down("postgres", SIGINT)
         empty(cluster.data.mongo / "data")
         copy_tree(cluster.data.older_mongo, cluster.data.mongo / "data")
-        cluster.restored = True
+        cluster.restored += 1
         self._go_on(cluster)
 
     @staticmethod

@@ -79,6 +79,10 @@ class PoisonCandles(Fault):
             raise RuntimeError(f"{left} poisoned records were not taken")
 
 
+#: Queue to an actor of it.
+_ACTORS = {"persist": "persist_candles", "fanout": "publish_candles", "rollup": "roll_up_candles"}
+
+
 class PoisonQueue(Fault):
     """Jobs in Redis that no worker can run: an actor that does not exist, arguments of another kind, no message."""
 
@@ -86,9 +90,9 @@ class PoisonQueue(Fault):
     asks_redis = True
 
     def begin(self, cluster: Cluster) -> None:
-        """Put them into both queues."""
+        """Put them into every queue."""
         with redis.Redis.from_url(cluster.redis_url, socket_timeout=2) as client:
-            for queue, actor in (("persist", "persist_candles"), ("fanout", "publish_candles")):
+            for queue, actor in _ACTORS.items():
                 for payload in (
                     _job(queue, "no_such_actor", []),
                     _job(queue, actor, [1, None]),

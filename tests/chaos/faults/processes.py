@@ -15,9 +15,12 @@ PROGRAMS = (
     "ingest",
     "bridge-persist",
     "bridge-fanout",
+    "bridge-rollup",
+    "bridge-rollup-live",
     "workers-persist-1",
     "workers-persist-2",
     "workers-fanout-1",
+    "workers-rollup-1",
     "ws",
     "rest",
 )
@@ -25,7 +28,7 @@ PROGRAMS = (
 STOP_BOUND_SECONDS = 15.0
 _RUNS_SECONDS = 10.0
 #: Health ports of second bridges; ``PORT_OFFSET`` is added.
-_SECOND_PORTS = {"bridge-persist": 9104, "bridge-fanout": 9105}
+_SECOND_PORTS = {"bridge-persist": 9106, "bridge-fanout": 9107, "bridge-rollup": 9108, "bridge-rollup-live": 9109}
 
 
 class Kill(Fault):

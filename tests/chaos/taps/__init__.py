@@ -12,7 +12,8 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.taps.clients import Clients
 from tests.chaos.taps.commits import CommitSampler
 from tests.chaos.taps.kafka import TOPICS, KafkaTap
-from tests.chaos.taps.live import LiveTap
+from tests.chaos.taps.larger import LargerSampler
+from tests.chaos.taps.live import LiveTap, larger_candles
 from tests.chaos.taps.pages import Pager
 from tests.chaos.taps.processes import MemorySampler, MetricsScraper
 from tests.chaos.taps.store import StoreReader
@@ -23,6 +24,9 @@ from tests.chaos.versions import parse_exact
 _REST_SECONDS: Final = 20.0
 #: Clients that got nothing for so long have got everything, as the server compares once a second (seconds).
 _QUIET_SECONDS: Final = 2.5
+#: What nobody watched before is published at once when somebody does, so everything is followed before it is judged.
+#: How long that may take (seconds).
+_FOLLOW_SECONDS: Final = 10.0
 #: The slow client may have some hundred frames before it (seconds).
 _MOST_QUIET_SECONDS: Final = 25.0
 
@@ -37,12 +41,20 @@ class Taps:
         self._commits = CommitSampler(cluster.kafka_brokers, cluster.mongo_uri, self.kafka)
         self.clients = Clients(cluster.ws_url, PAIRS)
         self._live = LiveTap(cluster.redis_url)
+        self._larger = LargerSampler(cluster.mongo_uri, lambda: cluster.restored)
         self._pager = Pager(cluster.rest_url, PAIRS)
         self._memory = MemorySampler(cluster.pids)
         self._metrics = MetricsScraper(lambda: cluster.health_ports)
         self._taps: list[Tap] = [
-            self.kafka, self._commits, self.clients, self._live, self._pager, self._memory, self._metrics,
-        ]  # fmt: skip
+            self.kafka,
+            self._commits,
+            self.clients,
+            self._live,
+            self._larger,
+            self._pager,
+            self._memory,
+            self._metrics,
+        ]
 
     def start(self) -> None:
         """Begin to look."""
@@ -56,7 +68,9 @@ class Taps:
             RuntimeError: If a tap went wrong, or the end of a topic could not be read.
             KafkaException: If Kafka does not answer.
             PyMongoError: If the store does not answer.
+            RedisError: If Redis does not answer.
         """
+        self.clients.follow_all_larger(_FOLLOW_SECONDS)
         self.clients.wait_quiet(_QUIET_SECONDS, _MOST_QUIET_SECONDS)
         ended_at = time.time()
         if not self.kafka.wait_read_all(TOPICS, _REST_SECONDS):
@@ -65,7 +79,7 @@ class Taps:
             tap.stop()
         store = StoreReader(self._cluster.mongo_uri)
         try:
-            stored, documents = store.candles()
+            stored, larger, documents = store.minutes(), store.larger(), store.count()
         finally:
             store.close()
         return Evidence(
@@ -73,17 +87,23 @@ class Taps:
             events=[parse_exact(record.value) for record in self.kafka.records(FEEDS)],
             dead_letters=self.kafka.records(DEAD_LETTERS),
             stored=stored,
+            larger=larger,
             documents=documents,
             commits=self._commits.samples,
             sim_log=self._cluster.sim_log,
             clients=self.clients.logs,
             published=self._live.messages,
+            larger_samples=self._larger.samples,
+            live_larger=larger_candles(self._cluster.redis_url),
+            larger_client=self.clients.larger,
             memory=self._memory.samples,
             pages=self._pager.pages,
             metrics=self._metrics.totals(),
             injected=dict(self._cluster.injected),
-            restored=self._cluster.restored,
+            restored=self._cluster.restored > 0,
             recreated=self._cluster.recreated,
+            redis_forgot_at=self._cluster.redis_forgot_at,
+            redis_is_older=self._cluster.redis_is_older,
             began_at=self._began_at,
             ended_at=ended_at,
         )

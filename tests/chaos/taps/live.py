@@ -1,21 +1,22 @@
-"""What the live side publishes, heard by a subscriber of our own, without a proxy between."""
+"""What the live side publishes and holds, heard and read by ourselves, without a proxy between."""
 
 import time
 from typing import Any, Final
 
 import redis
 
-from tests.chaos.evidence import Published
+from tests.chaos.evidence import LargerKey, Published, StoredCandle
 from tests.chaos.taps.tap import Tap
 from tests.chaos.versions import parse_exact, values_of
 
-_CHANNELS: Final = "live.ch:*"
+_CHANNELS: Final = "live.ch:*|1m}"
+_LARGER_KEYS: Final = "live:{*|*|*}"
 _WAIT_SECONDS: Final = 0.2
 _AWAY_SECONDS: Final = 0.2
 
 
 class LiveTap(Tap):
-    """Listens to every series; what it misses while Redis is away shows as a hole in the numbers."""
+    """Listens to every series of minutes; what it misses while Redis is away shows as a hole in the numbers."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -39,6 +40,25 @@ class LiveTap(Tap):
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+
+def larger_candles(url: str) -> dict[LargerKey, StoredCandle]:
+    """Every larger candle that the live side holds.
+
+    Raises:
+        redis.RedisError: If Redis does not answer.
+    """
+    found: dict[LargerKey, StoredCandle] = {}
+    client: Any = redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+    with client:
+        for key in client.scan_iter(_LARGER_KEYS, count=1000):
+            for open_time, text in client.hgetall(key).items():
+                if open_time.isdigit():
+                    row = parse_exact(text)
+                    place = (row["exchange"], row["pair"], row["interval"], int(open_time))
+                    if row["interval"] != "1m":
+                        found[place] = StoredCandle(row["rev"], row["state"], values_of(row), row.get("minutes", 1))
+    return found
 
 
 def _published(data: bytes) -> Published:

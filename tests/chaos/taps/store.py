@@ -1,6 +1,6 @@
 """The store, read past our own code: ids are computed here anew, and documents are read as they lie there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from bson import ObjectId
 from bson.decimal128 import Decimal128
 from pymongo import MongoClient
 
-from tests.chaos.evidence import CandleKey, StoredCandle
+from tests.chaos.evidence import CandleKey, LargerKey, StoredCandle
 from tests.chaos.versions import VALUE_NAMES
 
 DATABASE: Final = "crypto-streams"
@@ -26,16 +26,27 @@ class StoreReader:
         )
         self._database = self._client[DATABASE]
 
-    def candles(self) -> tuple[dict[CandleKey, StoredCandle], int]:
-        """Every stored candle, and how many documents there are."""
-        found: dict[CandleKey, StoredCandle] = {}
-        count = 0
-        for document in self._database[COLLECTION].find({}, batch_size=5000):
-            count += 1
-            key = (document["exchange"], document["pair"], int(document["timestamp"]))
+    def minutes(self) -> dict[CandleKey, StoredCandle]:
+        """Every stored one-minute candle."""
+        return {
+            (exchange, pair, open_time): candle
+            for (exchange, pair, _, open_time), candle in self._find({"interval": "1m"})
+        }
+
+    def larger(self) -> dict[LargerKey, StoredCandle]:
+        """Every stored candle of another interval."""
+        return dict(self._find({"interval": {"$ne": "1m"}}))
+
+    def count(self) -> int:
+        """How many documents there are."""
+        return self._database[COLLECTION].count_documents({})
+
+    def _find(self, matching: Mapping[str, Any]) -> Iterator[tuple[LargerKey, StoredCandle]]:
+        for document in self._database[COLLECTION].find(matching, batch_size=5000):
+            key = (document["exchange"], document["pair"], document["interval"], int(document["timestamp"]))
             values = tuple(_decimal(document[name]) for name in VALUE_NAMES)
-            found[key] = StoredCandle(int(document["rev"]), document["state"], values)
-        return found, count
+            minutes = int(document.get("minutes", 1))
+            yield key, StoredCandle(int(document["rev"]), document["state"], values, minutes)
 
     def revs(self, keys: Iterable[CandleKey]) -> dict[CandleKey, int]:
         """The stored ``rev`` of each of these candles that is stored."""

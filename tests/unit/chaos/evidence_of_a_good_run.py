@@ -10,18 +10,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from ingest.candle import Candle, State
+from msgspec import structs
+
+from ingest.candle import Candle, Interval, Series, State
 from ingest.codec import encode_candle
 from tests.chaos.evidence import (
     CandleKey,
     ClientLog,
     CommitSample,
     Evidence,
+    LargerKey,
+    LargerSample,
     Published,
     Record,
     StoredCandle,
 )
+from tests.chaos.versions import VALUE_NAMES
 from tests.conftest import make_candle, minute
+from workers.rollup import LEVELS, Bucket, bucket_of, is_over, roll_up
 
 MINUTES: Final = 5
 UPDATES: Final = 3
@@ -108,6 +114,55 @@ def write_frames(path: Path, frames: list[dict[str, Any]]) -> None:
             log.write(json.dumps(entry) + "\n")
 
 
+def larger_of(stored: dict[CandleKey, StoredCandle]) -> dict[LargerKey, StoredCandle]:
+    """The larger candles of these minutes, as the real code makes them."""
+    found: dict[LargerKey, StoredCandle] = {}
+    for exchange, pair in {key[:2] for key in stored}:
+        minutes = Series(exchange, pair, Interval.M1)
+        below = [
+            structs.replace(
+                make_candle(state=State(each.state), rev=each.rev, **minutes._asdict(), timestamp=key[2]),
+                **dict(zip(VALUE_NAMES, each.values, strict=True)),
+            )
+            for key, each in sorted(stored.items())
+            if key[:2] == (exchange, pair)
+        ]
+        newest = below[-1].timestamp
+        for interval in LEVELS:
+            parts: dict[Bucket, list[Candle]] = {}
+            for candle in below:
+                parts.setdefault(bucket_of(minutes, interval, candle.timestamp), []).append(candle)
+            made = [roll_up(each, held, is_over=is_over(each, held, newest)) for each, held in parts.items()]
+            below = [each for each in made if each is not None]
+            for each in below:
+                key = (exchange, pair, interval.value, each.timestamp)
+                found[key] = StoredCandle(each.rev, each.state.value, each.values, each.minutes)
+    return found
+
+
+def follow_minutes(evidence: Evidence) -> None:
+    """Let the larger candles be what the stored minutes make."""
+    held = len(evidence.larger)
+    evidence.larger = larger_of(evidence.stored)
+    evidence.live_larger = dict(evidence.larger)
+    evidence.documents += len(evidence.larger) - held
+
+
+def larger_frames(larger: dict[LargerKey, StoredCandle], client: ClientLog) -> list[dict[str, Any]]:
+    """What a client is told of the larger candles that it follows: the older ones at first, then the newest."""
+    rows: list[dict[str, Any]] = [
+        {"timestamp": key[3], "state": each.state, "rev": each.rev} | dict(zip(VALUE_NAMES, each.values, strict=True))
+        for key, each in sorted(larger.items())
+        if key[2] == client.interval
+    ]
+    names = {"exchange": "sim", "pair": "BTC-USD", "interval": client.interval}
+    newest = rows[-1] | {"rev": rows[-1]["rev"] - 1, "close": Decimal(1)}
+    return [
+        {"type": "snapshot", **names, "candles": [*rows[:-1], newest]},
+        {"type": "candle", **names, "candle": rows[-1]},
+    ]
+
+
 def good_evidence(folder: Path) -> Evidence:
     """Every guarantee held."""
     candles = all_versions()
@@ -115,6 +170,10 @@ def good_evidence(folder: Path) -> Evidence:
     write_log(folder / "sim.log", updates)
     newest = {(each.exchange, each.pair, each.timestamp): each for each in candles}
     shown = [(BEGAN_AT + number + 0.5, line(each)) for number, each in enumerate(candles) if each.state is State.OPEN]
+    stored = {key: StoredCandle(each.rev, each.state.value, each.values) for key, each in newest.items()}
+    larger = larger_of(stored)
+    larger_client = ClientLog("larger", ("BTC-USD",), [(BEGAN_AT, ENDED_AT)], interval="5m")
+    larger_client.frames = [(BEGAN_AT + 1, each) for each in larger_frames(larger, larger_client)]
     return Evidence(
         acknowledged=[
             *(record(encode_candle(each), offset) for offset, each in enumerate(candles)),
@@ -122,8 +181,9 @@ def good_evidence(folder: Path) -> Evidence:
         ],
         events=[beat(minute(1)), beat(minute(MINUTES))],
         dead_letters=[letter(b"no JSON", len(candles))],
-        stored={key: StoredCandle(each.rev, each.state.value, each.values) for key, each in newest.items()},
-        documents=len(newest),
+        stored=stored,
+        larger=larger,
+        documents=len(stored) + len(larger),
         commits=[
             CommitSample(BEGAN_AT, "crypto-streams-persist", "candles", "first", 0, 4, 4),
             CommitSample(BEGAN_AT + 1, "crypto-streams-persist", "candles", "first", 0, 9, None),
@@ -140,6 +200,15 @@ def good_evidence(folder: Path) -> Evidence:
             for number, each in enumerate(candles)
             for key in [(each.exchange, each.pair, each.timestamp)]
         ],
+        larger_samples={
+            key: [
+                LargerSample(BEGAN_AT, 0, replace(each, rev=each.rev - 1)),
+                LargerSample(BEGAN_AT + 1, 0, each),
+            ]
+            for key, each in larger.items()
+        },
+        live_larger=dict(larger),
+        larger_client=larger_client,
         metrics={
             "bridge-persist:process_starts": 1,
             "bridge-fanout:process_starts": 2,

@@ -20,6 +20,7 @@ from tests.unit.chaos.evidence_of_a_good_run import (
     Plant,
     all_versions,
     close_of,
+    follow_minutes,
     good_evidence,
     key_of,
     letter,
@@ -118,6 +119,7 @@ def bury_a_good_candle(evidence: Evidence) -> None:
 )
 def test_i1_reports_a_store_that_differs_from_kafka(evidence: Evidence, plant: Plant) -> None:
     plant(evidence)
+    follow_minutes(evidence)
 
     assert reports(evidence) == {"I1": 1}
 

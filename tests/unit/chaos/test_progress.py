@@ -1,25 +1,29 @@
-"""When a fault had passed is read off samples of Kafka's ends and both groups' commits."""
+"""When a fault had passed is read off samples of Kafka's ends and the commits of every group."""
 
 from tests.chaos.progress import GROUPS, Sample, recovered_after
 
-PERSIST, FANOUT = GROUPS
+PERSIST, FANOUT, *OTHERS = GROUPS
 
 
-def sample(at: float, ends: int, persist: int, fanout: int, *, incarnation: int = 0) -> Sample:
-    """One partition that ends at ``ends``."""
-    return Sample(at, incarnation, {0: ends}, {PERSIST: {0: persist}, FANOUT: {0: fanout}})
+def sample(
+    at: float, ends: int, persist: int, fanout: int, *, others: int | None = None, incarnation: int = 0
+) -> Sample:
+    """One partition that ends at ``ends``; the other groups are as far as the first one unless told otherwise."""
+    rest = {group: {0: persist if others is None else others} for group in OTHERS}
+    return Sample(at, incarnation, {0: ends}, {PERSIST: {0: persist}, FANOUT: {0: fanout}} | rest)
 
 
-def test_recovered_is_when_both_groups_have_committed_all_before_and_something_later() -> None:
+def test_recovered_is_when_every_group_has_committed_all_before_and_something_later() -> None:
     samples = [
         sample(9, 90, 90, 90),
         sample(11, 100, 90, 100),
         sample(12, 110, 100, 110),
         sample(13, 120, 110, 99),
-        sample(14, 130, 110, 110),
+        sample(14, 130, 110, 110, others=99),
+        sample(15, 130, 110, 110),
     ]
 
-    assert recovered_after(samples, 10) == 4
+    assert recovered_after(samples, 10) == 5
 
 
 def test_it_has_not_recovered_while_nothing_new_comes() -> None:
@@ -29,8 +33,8 @@ def test_it_has_not_recovered_while_nothing_new_comes() -> None:
 
 
 def test_it_has_not_recovered_while_a_partition_was_never_committed() -> None:
-    before = Sample(11, 0, {0: 5, 1: 5}, {PERSIST: {0: 5}, FANOUT: {0: 5, 1: 5}})
-    after = Sample(12, 0, {0: 99, 1: 5}, {PERSIST: {0: 99}, FANOUT: {0: 99, 1: 5}})
+    before = Sample(11, 0, {0: 5, 1: 5}, {group: {0: 5, 1: 5} for group in GROUPS} | {PERSIST: {0: 5}})
+    after = Sample(12, 0, {0: 99, 1: 5}, {group: {0: 99, 1: 5} for group in GROUPS} | {PERSIST: {0: 99}})
 
     assert recovered_after([before, after], 10) is None
 
@@ -49,10 +53,11 @@ def test_the_commits_of_a_topic_that_is_gone_do_not_count() -> None:
     assert recovered_after(samples, 10) == 3
 
 
-def test_caught_up_is_everything_of_every_partition_by_both_groups() -> None:
+def test_caught_up_is_everything_of_every_partition_by_every_group() -> None:
     assert sample(1, 10, 10, 10).caught_up()
     assert not sample(1, 10, 9, 10).caught_up()
-    assert not Sample(1, 0, {0: 1, 1: 1}, {PERSIST: {0: 1, 1: 1}, FANOUT: {0: 1}}).caught_up()
+    assert not sample(1, 10, 10, 10, others=9).caught_up()
+    assert not Sample(1, 0, {0: 1, 1: 1}, {group: {0: 1, 1: 1} for group in GROUPS} | {FANOUT: {0: 1}}).caught_up()
 
 
 def test_what_is_behind_is_named() -> None:

@@ -62,6 +62,8 @@ def test_faults_are_chosen_by_name_kind_and_pattern_in_the_order_asked_for() -> 
     assert choose(["second", "kill:ws", "flush:*"], FAULTS) == [
         "second:bridge-persist",
         "second:bridge-fanout",
+        "second:bridge-rollup",
+        "second:bridge-rollup-live",
         "kill:ws",
         "flush:redis",
     ]
