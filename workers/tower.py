@@ -29,6 +29,8 @@ class Tower:
         self._loaded: set[Bucket] = set()
         # The oldest candle of each interval of which no part has been forgotten.
         self._oldest = dict.fromkeys(LEVELS, -1)
+        # Loaded since the last `compute`. What is held of them may be the store's, and never have been published.
+        self._just_loaded: set[Bucket] = set()
         # Minutes whose candles have not been computed since they changed.
         self._changed: set[int] = set()
 
@@ -90,6 +92,7 @@ class Tower:
         for candle in found:
             self._keep(candle)
         self._loaded.update(self._to_compute())
+        self._just_loaded.update(self._to_compute())
         if self._began is None:
             times = set(known_ms)
             self._newest = self._began = max(times | {self._newest})
@@ -98,7 +101,7 @@ class Tower:
             self._changed |= {each for each in before if each is not None}
 
     def compute(self) -> list[Candle]:
-        """Compute what the changed minutes belong to; returns what is new, smallest interval first.
+        """Compute what the changed minutes belong to; returns what is new or was loaded, smallest interval first.
 
         Raises:
             ValueError: If something is `missing`.
@@ -116,10 +119,13 @@ class Tower:
             )
             computed = roll_up(bucket, parts, is_over=over)
             version = None if computed is None else next_version(computed, held)
+            if version is None and bucket in self._just_loaded:
+                version = held
             if version is not None:
                 mine[bucket.timestamp] = version
                 changed.append(version)
         self._changed.clear()
+        self._just_loaded.clear()
         self._forget()
         return changed
 
