@@ -63,8 +63,10 @@ class Assignment:
 
     @property
     def to_commit(self) -> int | None:
-        """The watermark, as far as the store has it; None if Kafka has that already or there is none."""
-        watermark = self.batches.watermark
+        """The watermark, as far as the store has it and nothing below is owed; None: there is none, or Kafka has it."""
+        watermark, owed_from = self.batches.watermark, self.source.owed_from(self.apply)
+        if watermark is not None and owed_from is not None:
+            watermark = min(watermark, owed_from)
         if self._kept_in_store and watermark is not None:
             watermark = None if self.stored is None else min(watermark, self.stored)
         return None if watermark == self.committed else watermark

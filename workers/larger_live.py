@@ -112,16 +112,21 @@ class Partition:
         self._fill_due_at = shared.monotonic() + FILL_SECONDS
         # The newest version of each candle that the live side may not have yet.
         self._unpublished: dict[Bucket, Candle] = {}
+        # Pairs of which the live side may lack something, with the offset of the first row that it may lack.
+        self._owed: dict[Series, int] = {}
+        #: The lowest of these. Who comes next has to read from there: a pair may be silent for long.
+        self.owed_from: int | None = None
 
     def __call__(self, rows: Rows) -> Refused | None:
         """Take in a batch and publish what follows; returns rows that cannot be read, None if it is not all known."""
-        _, candles, refused = read_candles(rows)
+        offsets, candles, refused = read_candles(rows)
         due = set()
         now = self._shared.monotonic()
-        for candle in candles:
+        for offset, candle in zip(offsets, candles, strict=True):
             minutes = candle.series
             if minutes.interval is Interval.M1 and self._tower(minutes).add(candle):
                 self._behind.setdefault(minutes, now)
+                self._owed.setdefault(minutes, offset)
                 if candle.state.rank >= State.PROVISIONAL.rank or self._shared.is_watched(minutes):
                     due.add(minutes)
         return refused if self._publish(due) else None
@@ -146,6 +151,7 @@ class Partition:
             if len(self._towers) >= MAX_TOWERS:
                 self._towers.clear()  # the others are loaded once more
                 self._behind.clear()
+                self._owed.clear()
             tower = self._towers[minutes] = Tower(minutes)
         return tower
 
@@ -154,10 +160,12 @@ class Partition:
             for candle in tower.compute():
                 self._unpublished[Bucket(candle.series, candle.timestamp)] = candle
             self._behind.pop(tower.minutes, None)
-        if self._unpublished and not self._shared.publish(self._unpublished.values()):
-            return False
-        self._unpublished.clear()
-        return True
+        is_published = not self._unpublished or self._shared.publish(self._unpublished.values())
+        if is_published:
+            self._unpublished.clear()
+            self._owed = {series: offset for series, offset in self._owed.items() if series in self._behind}
+        self.owed_from = min(self._owed.values(), default=None)
+        return is_published
 
 
 _lock = threading.Lock()

@@ -30,6 +30,8 @@ class Source:
     actor: Actor[Any, None] | None
     #: The same without the queue: gives what applies the batches of one assignment, and may remember them.
     begin: Callable[[], Apply]
+    #: Of what `begin` gave: the first offset that it took in and whose effect is still to come; None: there is none.
+    owed_from: Callable[[Any], int | None] = lambda _apply: None
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ ROLLUP_LIVE = Policy(
     name="rollup-live",
     group="crypto-streams-rollup-live",
     queue="",
-    sources={CANDLES: Source(candle_version, None, lambda: get_larger_live().begin())},
+    sources={
+        CANDLES: Source(candle_version, None, lambda: get_larger_live().begin(), lambda partition: partition.owed_from),
+    },
     # Of the 250 ms that a larger candle may come after its minute: a batch per record would cost most of all.
     batch_seconds=0.05,
     patience_seconds=0.0,

@@ -19,6 +19,7 @@ from ingest.kafka import client_config
 from ingest.topics import CANDLES
 from tests.chaos.checkers import CHECKERS
 from tests.chaos.cluster import Cluster, Clusters
+from tests.chaos.faults import FAULTS
 from tests.chaos.keeper import wait_for
 from tests.chaos.sabotage import COMMANDS
 from tests.chaos.taps import Taps, start_taps
@@ -75,7 +76,7 @@ def lose_jobs(cluster: Cluster, taps: Taps) -> None:
         wait_for("jobs wait", lambda: waiting() >= 4, 10.0)
         silence(cluster)
         wait_still(waiting)
-        client.flushall()
+    FAULTS["flush:redis"].begin(cluster)
     thaw(cluster, PERSIST_WORKERS)
 
 
@@ -105,6 +106,23 @@ def fall_silent_with_candles_under_way(cluster: Cluster, taps: Taps) -> None:
     thaw(cluster, FANOUT_BRIDGES)
 
 
+def let_minutes_close(cluster: Cluster, taps: Taps) -> None:
+    """One minute after the other becomes part of the same larger candles."""
+    flow(taps)
+    silence(cluster)
+
+
+def kill_the_bridge_before_it_publishes(cluster: Cluster, taps: Taps) -> None:
+    """Nobody watches larger candles, so what changed last is put off; then nothing comes any more."""
+    cluster.keeper.hold_down("ws")
+    before = len(taps.kafka.records(CANDLES))
+    wait_for("candles flow", lambda: len(taps.kafka.records(CANDLES)) >= before + FLOWING_RECORDS, FLOW_SECONDS)
+    silence(cluster)
+    time.sleep(3.0)  # commits are made each second
+    cluster.restart("bridge-rollup-live", SIGKILL)
+    cluster.keeper.release("ws")
+
+
 @dataclass(frozen=True)
 class Case:
     """A safeguard to take out, what then happens, and who has to notice."""
@@ -120,6 +138,8 @@ CASES = (
     Case("no_lease", lose_jobs, "I1"),
     Case("unguarded_live", send_old_versions_again_and_restart_the_server, "I4"),
     Case("relay_without_check", fall_silent_with_candles_under_way, "I4"),
+    Case("unguarded_larger", let_minutes_close, "I10"),
+    Case("forgetful_live", kill_the_bridge_before_it_publishes, "I11"),
 )
 
 
@@ -161,6 +181,7 @@ def test_every_sabotage_has_its_case() -> None:
 
 def flow(taps: Taps) -> None:
     """Wait until every client was told something, and some more minutes of every pair are in Kafka."""
+    taps.clients.follow_all_larger()  # what nobody watches would be the reason why it is not yet at rest
     before = len(taps.kafka.records(CANDLES))
     wait_for("every client is told", lambda: all(log.frames for log in taps.clients.logs), FLOW_SECONDS)
     wait_for("candles flow", lambda: len(taps.kafka.records(CANDLES)) >= before + FLOWING_RECORDS, FLOW_SECONDS)

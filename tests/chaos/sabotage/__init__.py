@@ -39,5 +39,10 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
             "bridge-fanout": _program("unguarded_live", "bridge", "fanout"),
         },
         "relay_without_check": {"ws": _program("relay_without_check")},
+        "unguarded_larger": {
+            "workers-rollup-1": _workers("unguarded_larger", "rollup"),
+            "bridge-rollup": _program("unguarded_larger", "bridge", "rollup"),
+        },
+        "forgetful_live": {"bridge-rollup-live": _program("forgetful_live", "bridge", "rollup-live")},
     }
 )

@@ -24,8 +24,7 @@ from tests.chaos.versions import parse_exact
 _REST_SECONDS: Final = 20.0
 #: Clients that got nothing for so long have got everything, as the server compares once a second (seconds).
 _QUIET_SECONDS: Final = 2.5
-#: What nobody watched before is published at once when somebody does, so everything is followed before it is judged.
-#: How long that may take (seconds).
+#: Until larger candles of all pairs are followed (seconds).
 _FOLLOW_SECONDS: Final = 10.0
 #: The slow client may have some hundred frames before it (seconds).
 _MOST_QUIET_SECONDS: Final = 25.0
@@ -70,7 +69,8 @@ class Taps:
             PyMongoError: If the store does not answer.
             RedisError: If Redis does not answer.
         """
-        self.clients.follow_all_larger(_FOLLOW_SECONDS)
+        self.clients.follow_all_larger()
+        self.clients.wait_following(_FOLLOW_SECONDS)
         self.clients.wait_quiet(_QUIET_SECONDS, _MOST_QUIET_SECONDS)
         ended_at = time.time()
         if not self.kafka.wait_read_all(TOPICS, _REST_SECONDS):

@@ -57,9 +57,12 @@ class Clients(Tap):
             last = max([began, *(log.frames[-1][0] for log in (*self.logs, self.larger) if log.frames)])
             time.sleep(0.05)
 
-    def follow_all_larger(self, at_most: float) -> None:
-        """Let larger candles of all pairs be followed from now on; returns when they are, but waits no longer."""
+    def follow_all_larger(self) -> None:
+        """Let larger candles of all pairs be followed from now on."""
         self.larger.pairs = self._pairs
+
+    def wait_following(self, at_most: float) -> None:
+        """Wait until larger candles of all pairs are followed, but not for ever."""
         began = time.monotonic()
         while not self._promised.issuperset(self._pairs) and time.monotonic() - began < at_most:
             time.sleep(0.05)

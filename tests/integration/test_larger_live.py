@@ -1,0 +1,112 @@
+"""What the bridge of the live side's larger candles publishes, and when, on a real Redis and a real store."""
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from ingest.candle import Candle, Interval, Series, State
+from ingest.codec import encode_candle
+from tests.conftest import FakeClock, make_candle
+from workers.larger_live import UNWATCHED_SECONDS, LargerLive
+from workers.live import LiveSide, candles_channel, candles_key
+from workers.rollup import LEVELS
+from workers.store import CandleStore
+
+DAY_MS = 1_606_176_000_000  # 2020-11-24T00:00Z
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator["redis.Redis"]:
+    """A client of Redis."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def minutes(client: "redis.Redis") -> Iterator[Series]:
+    """A pair that no other test has."""
+    series = Series(f"t{uuid.uuid4().hex[:12]}", "BTC-USD", Interval.M1)
+    yield series
+    client.delete(*(candles_key(series._replace(interval=interval)) for interval in Interval))
+
+
+@pytest.fixture
+def larger(client: "redis.Redis", store: CandleStore, clock: FakeClock) -> LargerLive:
+    """What a bridge has when it starts."""
+    return LargerLive(client, LiveSide(client, 60), lambda: store, clock.monotonic)
+
+
+def minute(minutes: Series, number: int, state: State) -> Candle:
+    return make_candle(**minutes._asdict(), timestamp=DAY_MS + number * 60_000, state=state)
+
+
+def rows(*candles: Candle, first: int = 100) -> list[tuple[int, str]]:
+    return [(offset, encode_candle(candle).decode()) for offset, candle in enumerate(candles, first)]
+
+
+def held(client: "redis.Redis", minutes: Series) -> dict[str, int]:
+    """Each interval to the number of minutes of the candle that the live side holds of it."""
+    found = {}
+    for interval in LEVELS:
+        text = client.hget(candles_key(minutes._replace(interval=interval)), str(DAY_MS))
+        if text is not None:
+            found[interval.value] = json.loads(text).get("minutes", 1)
+    return found
+
+
+def all_of(count: int) -> dict[str, int]:
+    return dict.fromkeys(map(str, LEVELS), count)
+
+
+def test_what_nobody_watches_is_owed_until_it_is_published(
+    larger: LargerLive, client: "redis.Redis", clock: FakeClock, minutes: Series
+) -> None:
+    partition = larger.begin()
+
+    taken = partition(rows(minute(minutes, 0, State.OPEN)))
+    larger.upkeep()
+    before = (taken, partition.owed_from, held(client, minutes))
+    clock.advance(UNWATCHED_SECONDS + 1)
+    larger.upkeep()
+
+    assert before == ([], 100, {})
+    assert (partition.owed_from, held(client, minutes)) == (None, all_of(1))
+
+
+def test_what_somebody_begins_to_watch_is_published_at_once(
+    larger: LargerLive, client: "redis.Redis", minutes: Series
+) -> None:
+    partition = larger.begin()
+    partition(rows(minute(minutes, 0, State.OPEN)))
+
+    with client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+        pubsub.subscribe(candles_channel(minutes._replace(interval=Interval.H1)))
+        assert pubsub.get_message(timeout=5) is not None
+        larger.upkeep()
+
+    assert (partition.owed_from, held(client, minutes)) == (None, all_of(1))
+
+
+def test_the_first_row_that_is_owed_counts(larger: LargerLive, minutes: Series) -> None:
+    partition = larger.begin()
+
+    partition(rows(minute(minutes, 0, State.OPEN)))
+    partition(rows(minute(minutes, 1, State.OPEN), first=200))
+
+    assert partition.owed_from == 100
+
+
+def test_who_comes_next_publishes_what_the_store_has_already(
+    larger: LargerLive, client: "redis.Redis", store: CandleStore, minutes: Series
+) -> None:
+    closed = [minute(minutes, number, State.FINAL) for number in range(3)]
+    larger.begin()(rows(*closed[:2]))
+    assert store.write(closed) == []
+    store.roll_up(closed)
+
+    larger.begin()(rows(closed[2]))
+
+    assert held(client, minutes) == all_of(3)
