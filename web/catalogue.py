@@ -16,7 +16,7 @@ class Catalogue:
         self._configured = {exchange: tuple(pairs) for exchange, pairs in configured.items()}
         self._stored = tuple(stored)
         followed = (Series(name, pair, Interval.M1) for name, pairs in self._configured.items() for pair in pairs)
-        self.series = tuple(sorted({*followed, *self._stored}))
+        self.series = tuple(sorted({*followed, *self._stored}, key=_order))
         self._pairs = {(series.exchange, series.pair) for series in self.series}
         self._exchanges = {series.exchange for series in self.series} | set(self._configured)
 
@@ -36,3 +36,8 @@ class Catalogue:
     def knows_pair(self, exchange: str, pair: str) -> bool:
         """Whether the pair is configured for the exchange, or has stored candles of any interval."""
         return (exchange, pair) in self._pairs
+
+
+def _order(series: Series) -> tuple[str, str, int]:
+    """By exchange, pair and length."""
+    return series.exchange, series.pair, series.interval.milliseconds

@@ -1,6 +1,6 @@
 """What `/api/pairs` lists, read from the store at most every other second however many ask.
 
-A list costs the store a query per series, and a second one now and then. So each process keeps one list, for two
+A list costs the store a look-up per series, and a second one now and then. So each process keeps one list, for two
 seconds; of those who ask meanwhile one reads and the others wait for it. An answer says how old it is.
 """
 
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from ingest.candle import Series
 from web.answers import KnownSeries
 from web.catalogue import Catalogue
-from web.reading import DEADLINE_SECONDS, CandleReader, GetStore
+from web.reading import DEADLINE_SECONDS, GetStore
 from workers.errors import StoreUnavailable
 from workers.store import deadline
 
@@ -42,7 +42,7 @@ class SeriesListing:
         self._earliest_read_at = monotonic()
 
     def read(self) -> tuple[list[KnownSeries], int]:
-        """The list, ordered by exchange, pair and interval, and its age in whole seconds.
+        """The list, ordered by exchange, pair and length, and its age in whole seconds.
 
         Raises:
             StoreUnavailable: If the store does not answer in time. A failure is not kept.
@@ -65,13 +65,6 @@ class SeriesListing:
             self._earliest, self._earliest_read_at = {}, now
         store = self._get_store()
         known = self._configured.with_stored(store.series()).series
-        return [self._row(store, series) for series in known]
-
-    def _row(self, store: CandleReader, series: Series) -> KnownSeries:
-        newest = store.edge(series, newest=True)
-        earliest = self._earliest.get(series)
-        if earliest is None and newest is not None:
-            earliest = store.edge(series, newest=False)
-            if earliest is not None:
-                self._earliest[series] = earliest
-        return KnownSeries(series.exchange, series.pair, series.interval, earliest, newest)
+        newest = store.edges(known, newest=True)
+        self._earliest |= store.edges([series for series in newest if series not in self._earliest], newest=False)
+        return [KnownSeries(*series, self._earliest.get(series), newest.get(series)) for series in known]

@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from ingest.candle import Candle, Series
@@ -53,8 +53,8 @@ class CandleReader(Protocol):
     def series(self) -> list[Series]:
         """Every stored series."""
 
-    def edge(self, series: Series, *, newest: bool) -> int | None:
-        """The newest or the earliest open time."""
+    def edges(self, all_series: Sequence[Series], *, newest: bool) -> dict[Series, int]:
+        """The newest or the earliest open time of each series that has candles."""
 
     def ping(self) -> None:
         """Return if the store answers."""

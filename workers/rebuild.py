@@ -26,7 +26,7 @@ def rebuild(options: argparse.Namespace, settings: Settings, output: Output) -> 
     minutes = Series(options.exchange, options.pair, Interval.M1)
     store = make_store(settings)
     try:
-        first, last = store.edge(minutes, newest=False), store.edge(minutes, newest=True)
+        first, last = (store.edges([minutes], newest=newest).get(minutes) for newest in (False, True))
         if first is None or last is None:
             output.error(f"the store holds no minutes of {options.pair} on {options.exchange}")
             return DIFFERENT

@@ -31,6 +31,7 @@ from workers.documents import (
     document_of,
     id_range,
     opens_at,
+    series_hash,
     series_of,
 )
 from workers.errors import StoreUnavailable
@@ -46,6 +47,9 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5.0
 #: Counting looks at every candle there is.
 COUNT_SECONDS = 60.0
+#: Look-ups in one question: a quarter of the time of as many questions. FerretDB nests them, and takes longer for each
+#: of more than a dozen, for a hundred already 0.7 s.
+_EDGES_AT_ONCE = 10
 
 
 class CandleStore:
@@ -223,14 +227,21 @@ class CandleStore:
             documents = list(self._series.find())
         return sorted(series for each in documents if (series := series_of(each)) is not None)
 
-    def edge(self, series: Series, *, newest: bool) -> int | None:
-        """The newest, or else the earliest, open time of a series (Unix milliseconds), None without candles."""
+    def edges(self, all_series: Sequence[Series], *, newest: bool) -> dict[Series, int]:
+        """The newest, or else the earliest, open time of each series (Unix milliseconds) that has candles.
+
+        Raises:
+            StoreUnavailable: If the store does not answer in time.
+        """
         order = pymongo.DESCENDING if newest else pymongo.ASCENDING
-        with self._reads("edge"):
-            # The primary key alone answers: the open time is part of it.
-            cursor = self._candles.find({"_id": id_range(series, None, None)}, {"_id": 1})
-            ids = [document["_id"] for document in cursor.sort("_id", order).limit(1)]
-        return opens_at(ids[0]) if ids else None
+        of_hash = {series_hash(series): series for series in all_series}
+        ids: list[ObjectId] = []
+        with self._reads("edges"):
+            for start in range(0, len(all_series), _EDGES_AT_ONCE):
+                first, *others = (_edge(series, order) for series in all_series[start : start + _EDGES_AT_ONCE])
+                unions = [{"$unionWith": {"coll": self._candles.name, "pipeline": each}} for each in others]
+                ids += [document["_id"] for document in self._candles.aggregate([*first, *unions])]
+        return {of_hash[id_.binary[:8]]: opens_at(id_) for id_ in ids}
 
     def ping(self) -> None:
         """Return if the store answers.
@@ -282,6 +293,12 @@ class CandleStore:
                 yield
         except PyMongoError as error:
             raise StoreUnavailable(operation, str(error)) from error
+
+
+def _edge(series: Series, order: int) -> list[Document]:
+    # The primary key alone answers: the open time is part of it.
+    ids = {"_id": id_range(series, None, None)}
+    return [{"$match": ids}, {"$sort": {"_id": order}}, {"$limit": 1}, {"$project": {"_id": 1}}]
 
 
 def deadline(seconds: float) -> AbstractContextManager[None]:

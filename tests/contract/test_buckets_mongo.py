@@ -36,8 +36,7 @@ def recompute_day(store: CandleStore) -> dict[Interval, Counter[Outcome]]:
     """Every candle of the day, level by level."""
     found: dict[Interval, Counter[Outcome]] = {interval: Counter() for interval in LEVELS}
     newest = Newest()
-    last = store.edge(MINUTES, newest=True)
-    assert last is not None
+    last = store.edges([MINUTES], newest=True)[MINUTES]
     newest.learn(MINUTES, last)
     for part in levels_of((MINUTES, DAY_MS + number * MINUTE_MS) for number in range(1440)):
         found[part[0].series.interval] += store.recompute(part, newest)

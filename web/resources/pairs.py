@@ -14,7 +14,7 @@ class Pairs(Resource):
         self._listing = listing
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with all series, ordered by exchange, pair and interval, as they were at most two seconds ago."""
+        """Answer with all series, ordered by exchange, pair and length, as they were at most two seconds ago."""
         expect_no_parameters(req.params)
         rows, age_seconds = self._listing.read()
         # A cache subtracts the age: nobody gets a list that is older than this.

@@ -1,5 +1,6 @@
 """The REST application on a store and feeds in memory."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import falcon.testing
@@ -62,10 +63,10 @@ class MemoryStore:
         self.ping()
         return sorted({candle.series for candle in self.candles})
 
-    def edge(self, series: Series, *, newest: bool) -> int | None:
+    def edges(self, all_series: Sequence[Series], *, newest: bool) -> dict[Series, int]:
         self.ping()
-        times = [candle.timestamp for candle in self.candles if candle.series == series]
-        return (max if newest else min)(times, default=None)
+        held = sorted(self.candles, key=lambda candle: candle.timestamp, reverse=not newest)
+        return {candle.series: candle.timestamp for candle in held if candle.series in all_series}
 
     def ping(self) -> None:
         if self.away:

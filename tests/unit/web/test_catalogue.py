@@ -22,12 +22,13 @@ def test_a_pair_is_known_if_it_is_configured_or_stored_in_any_interval() -> None
 
 
 def test_series_are_the_configured_and_the_stored_ones_once_each_in_order() -> None:
-    stored = [Series("sim", "BTC-USD", Interval.M1), Series("sim", "ADA-USD", Interval.D1)]
+    stored = [Series("sim", "BTC-USD", Interval.M1)]
+    stored += [Series("sim", "ADA-USD", interval) for interval in (Interval.D1, Interval.M15, Interval.H4, Interval.M5)]
 
     series = Catalogue({"sim": ("BTC-USD", "ETH-USD")}, stored).series
 
     assert series == (
-        Series("sim", "ADA-USD", Interval.D1),
+        *(Series("sim", "ADA-USD", each) for each in (Interval.M5, Interval.M15, Interval.H4, Interval.D1)),
         Series("sim", "BTC-USD", Interval.M1),
         Series("sim", "ETH-USD", Interval.M1),
     )

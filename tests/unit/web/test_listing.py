@@ -1,6 +1,7 @@
 """The list of series: how often it is read, how old it gets, what a failure leaves behind."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -30,9 +31,9 @@ class Edges:
             raise StoreUnavailable("series", "gone")
         return sorted(self.held)
 
-    def edge(self, series: Series, *, newest: bool) -> int | None:
-        self.asked.append((series.pair, newest))
-        return self.held[series][newest] if series in self.held else None
+    def edges(self, all_series: Sequence[Series], *, newest: bool) -> dict[Series, int]:
+        self.asked += [(series.pair, newest) for series in all_series]
+        return {series: self.held[series][newest] for series in all_series if series in self.held}
 
 
 @pytest.fixture
@@ -106,4 +107,4 @@ def test_of_many_who_ask_at_once_one_reads(store: Edges, listing: SeriesListing)
         thread.join(10)
 
     assert answers == [(rows(5), 0)] * 8
-    assert store.asked == [("BTC-USD", True), ("BTC-USD", False), ("ETH-USD", True)]
+    assert store.asked == [("BTC-USD", True), ("ETH-USD", True), ("BTC-USD", False)]
