@@ -49,6 +49,15 @@ Rev = Annotated[
         examples=[1_154_229_356_842_624],
     ),
 ]
+Minutes = Annotated[
+    int,
+    Meta(
+        description="Of how many of its minutes the candle is made: 57 in 1h says that three have no candle.",
+        ge=1,
+        le=Interval.D1.minutes,
+        examples=[57],
+    ),
+]
 DocumentId = Annotated[
     str,
     Meta(
@@ -108,6 +117,7 @@ class FullCandle(Struct, gc=False):
     volume: Volume
     state: State
     rev: Rev
+    minutes: Minutes
 
 
 class CandlePage(Struct, gc=False):

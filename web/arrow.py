@@ -63,11 +63,12 @@ def _types(pa: Any) -> dict[str, Any]:
     name = pa.dictionary(pa.int8(), pa.string())
     numbers = dict.fromkeys(("open", "high", "low", "close", "volume"), number)
     names = dict.fromkeys(("exchange", "pair", "interval", "state"), name)
-    return {"timestamp": pa.timestamp("ms", tz="UTC"), "rev": pa.int64()} | numbers | names
+    return {"timestamp": pa.timestamp("ms", tz="UTC"), "rev": pa.int64(), "minutes": pa.int32()} | numbers | names
 
 
 def _columns(series: Series, rows: list[StoredRow]) -> dict[str, list[Any]]:
-    columns = dict(zip(CANDLE_COLUMNS[3:], zip(*rows, strict=True) if rows else [()] * 8, strict=True))
+    own = CANDLE_COLUMNS[len(Series._fields) :]
+    columns = dict(zip(own, zip(*rows, strict=True) if rows else [()] * len(own), strict=True))
     for name in ("open", "high", "low", "close", "volume"):
         columns[name] = tuple(map(Decimal, columns[name]))
     same = {name: [text] * len(rows) for name, text in zip(Series._fields, series, strict=True)}

@@ -61,13 +61,20 @@ def _objects(series: Series, rows: list[StoredRow]) -> list[str]:
     # The same 12 bytes as `workers.documents.document_id`, without an object per row.
     head = series_hash(series).hex()
     template = _template(OhlcvRow, id_=f'"{head}%08x"', timestamp="%d", pair=_quoted(series.pair))
-    return [template % (t // 1000, close, high, low, o, t, volume) for t, o, high, low, close, volume, _, _ in rows]
+    return [template % (t // 1000, close, high, low, o, t, volume) for t, o, high, low, close, volume, *_ in rows]
 
 
 def _candles(series: Series, rows: list[StoredRow]) -> list[str]:
     exchange, pair, interval = map(_quoted, series)
     template = _template(
-        FullCandle, exchange=exchange, pair=pair, interval=interval, timestamp="%d", state='"%s"', rev="%d"
+        FullCandle,
+        exchange=exchange,
+        pair=pair,
+        interval=interval,
+        timestamp="%d",
+        state='"%s"',
+        rev="%d",
+        minutes="%d",
     )
     # Field order is row order.
     return [template % row for row in rows]
@@ -106,7 +113,7 @@ def _csv(series: Series, pages: Pages) -> Iterator[bytes]:
 
 
 def _candle_csv(series: Series, pages: Pages) -> Iterator[bytes]:
-    template = f"{series.exchange},{series.pair},{series.interval.value},%d,%s,%s,%s,%s,%s,%s,%d\r\n"
+    template = f"{series.exchange},{series.pair},{series.interval.value},%d,%s,%s,%s,%s,%s,%s,%d,%d\r\n"
     yield f"{','.join(CANDLE_COLUMNS)}\r\n".encode()
     for rows in pages:
         yield "".join([template % row for row in rows]).encode()

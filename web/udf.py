@@ -20,7 +20,17 @@ from web.answers import Price, Volume
 from web.parameters import MAX_INTEGER, Choice, Integer, Parameter, Text, Values, read
 
 #: The one list of what charts may ask for: UDF's name of a resolution → our interval.
-RESOLUTIONS: Final[Mapping[str, Interval]] = {"1": Interval.M1}
+RESOLUTIONS: Final[Mapping[str, Interval]] = {
+    "1": Interval.M1,
+    "5": Interval.M5,
+    "15": Interval.M15,
+    "30": Interval.M30,
+    "60": Interval.H1,
+    "240": Interval.H4,
+    "1D": Interval.D1,
+}
+#: As they may be spelled: older versions of the library ask for days in this way.
+_SPELLED: Final[Mapping[str, Interval]] = {**RESOLUTIONS, "D": Interval.D1}
 #: Bars in one answer; a chart that wants more asks for the rest.
 MAX_BARS: Final = 10_000
 #: Names in one answer of a search.
@@ -136,7 +146,13 @@ SEARCH_PARAMETERS: Final[tuple[Parameter, ...]] = (
 )
 HISTORY_PARAMETERS: Final[tuple[Parameter, ...]] = (
     SYMBOL,
-    Choice("resolution", "Minutes of a bar.", options=tuple(RESOLUTIONS), required=True, example="1"),
+    Choice(
+        "resolution",
+        "Minutes of a bar; `1D` or `D`: a day, from midnight UTC.",
+        options=tuple(_SPELLED),
+        required=True,
+        example="1",
+    ),
     # Charts that are zoomed out ask for times before 1970.
     Integer(
         "from",
@@ -182,7 +198,7 @@ def parse_history(values: Values, default_exchange: str, now_ms: int) -> History
     exchange, pair = split_symbol(given["symbol"], default_exchange)
     countback: int | None = given["countback"]
     return HistoryQuery(
-        Series(exchange, pair, RESOLUTIONS[given["resolution"]]),
+        Series(exchange, pair, _SPELLED[given["resolution"]]),
         given["from"] * 1000 if countback is None else None,
         # A bar from the future would never be replaced on screen: charts only ever move forward.
         min(given["to"] * 1000 - 1, now_ms),
@@ -228,7 +244,6 @@ def search(values: Values, known: Iterable[Series]) -> list[UdfFound]:
 def symbol(exchange: str, pair: str, newest: Sequence[Candle]) -> UdfSymbol:
     """How to draw a pair whose newest candles are these; as many decimals as they have."""
     prices = [price for candle in newest for price in (candle.open, candle.high, candle.low, candle.close)]
-    minutes = [name for name, interval in RESOLUTIONS.items() if interval is not Interval.D1]
     return UdfSymbol(
         name=pair,
         ticker=f"{exchange}:{pair}",
@@ -238,9 +253,8 @@ def symbol(exchange: str, pair: str, newest: Sequence[Candle]) -> UdfSymbol:
         pricescale=10 ** (_decimals(prices) if prices else _DECIMALS),
         volume_precision=_decimals([candle.volume for candle in newest]),
         supported_resolutions=list(RESOLUTIONS),
-        intraday_multipliers=minutes,
-        # Otherwise charts ask for days, and do not make them from minutes themselves.
-        has_daily=Interval.D1 in RESOLUTIONS.values(),
+        intraday_multipliers=[name for name in RESOLUTIONS if name.isdigit()],
+        has_daily=True,
     )
 
 

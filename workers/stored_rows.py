@@ -17,16 +17,19 @@ import bson
 
 from workers.decimal128 import from_decimal128, to_text
 
-#: Open time in Unix milliseconds; open, high, low, close, volume as exact decimal texts; state; rev.
-StoredRow = tuple[int, str, str, str, str, str, str, int]
+#: Open time in Unix milliseconds; open, high, low, close, volume as exact decimal texts; state; rev; minutes.
+StoredRow = tuple[int, str, str, str, str, str, str, int, int]
 
 _LENGTH: Final = struct.Struct("<i")
 _NUMBERS: Final = ("open", "high", "low", "close", "volume")
 #: The values of a row, in its order; the state is part of what is constant within a layout.
-_VALUES: Final = ("timestamp", *_NUMBERS, "rev")
+_VALUES: Final = ("timestamp", *_NUMBERS, "rev", "minutes")
 
 _STRING, _OBJECT_ID, _INT64, _DECIMAL128 = 0x02, 0x07, 0x12, 0x13
 _EXPECTED_TYPES: Final = {"timestamp": _INT64, "rev": _INT64, "state": _STRING} | dict.fromkeys(_NUMBERS, _DECIMAL128)
+#: What larger candles have beside that.
+_OPTIONAL_TYPES: Final = {"minutes": _INT64}
+_TYPES: Final = _EXPECTED_TYPES | _OPTIONAL_TYPES
 
 
 class _Layout(NamedTuple):
@@ -37,6 +40,8 @@ class _Layout(NamedTuple):
     constants: tuple[bytes, ...]
     values_of: Any
     state: str
+    #: Whether the values end with the number of minutes; a candle of 1m does not say that it is one.
+    has_minutes: bool
 
 
 class RowDecoder:
@@ -63,9 +68,9 @@ class RowDecoder:
             if layout is None:
                 rows.append(_row(bson.decode(document)))
             else:
-                t, o, o_, h, h_, low, low_, c, c_, v, v_, rev = layout.values_of(fields)
+                t, o, o_, h, h_, low, low_, c, c_, v, v_, rev, minutes = layout.values_of(fields)
                 texts = to_text(o, o_), to_text(h, h_), to_text(low, low_), to_text(c, c_), to_text(v, v_)
-                rows.append((t, *texts, layout.state, rev))
+                rows.append((t, *texts, layout.state, rev, minutes if layout.has_minutes else 1))
             position += length
         return rows
 
@@ -80,7 +85,7 @@ def _layout(document: bytes) -> _Layout | None:
         name = document[position + 1 : name_end].decode()
         start = name_end + 1
         size = _size(kind, document, start)
-        if size is None or _EXPECTED_TYPES.get(name, kind) != kind:
+        if size is None or _TYPES.get(name, kind) != kind:
             return None
         found[name] = (start, size)
         position = start + size
@@ -114,8 +119,10 @@ def _compiled(document: bytes, found: Mapping[str, tuple[int, int]], state: str)
     fields = struct.Struct("".join(parts))
     constants_of = itemgetter(*constants)
     halves = [positions[name] + half for name in _NUMBERS for half in (0, 1)]
-    values_of = itemgetter(positions["timestamp"], *halves, positions["rev"])
-    return _Layout(fields, constants_of, constants_of(fields.unpack(document)), values_of, state)
+    # Always as many, so that they are taken apart in one way; where there is no number of minutes anything stands.
+    last = positions.get("minutes", positions["rev"])
+    values_of = itemgetter(positions["timestamp"], *halves, positions["rev"], last)
+    return _Layout(fields, constants_of, constants_of(fields.unpack(document)), values_of, state, "minutes" in found)
 
 
 def _row(document: Mapping[str, Any]) -> StoredRow:
@@ -124,4 +131,5 @@ def _row(document: Mapping[str, Any]) -> StoredRow:
     if not all(number.is_finite() for number in numbers):
         raise ValueError(f"the candle {document['_id']} holds a value that is not a number")
     open_, high, low, close, volume = map(str, numbers)
-    return int(document["timestamp"]), open_, high, low, close, volume, str(document["state"]), int(document["rev"])
+    counts = int(document["rev"]), int(document.get("minutes", 1))
+    return int(document["timestamp"]), open_, high, low, close, volume, str(document["state"]), *counts

@@ -15,6 +15,7 @@ from tests.conftest import MINUTE_MS, make_candle, minute
 from workers.documents import Document, document_id, series_hash
 from workers.errors import SeriesCollision, StoreUnavailable
 from workers.store import CandleStore
+from workers.stored_rows import StoredRow
 
 SERIES = Series("sim", "BTC-USD", Interval.M1)
 
@@ -40,7 +41,24 @@ def test_rows_are_the_same_candles_as_text(store: CandleStore) -> None:
 
     rows = store.find_rows(SERIES, minute(1), minute(3), limit=10, newest_first=False)
 
-    assert rows == [(each.timestamp, *map(str, each.values), each.state.value, each.rev) for each in candles[1:4]]
+    assert rows == [row_of(each) for each in candles[1:4]]
+
+
+def test_rows_of_larger_candles_say_of_how_many_minutes_they_are_made(store: CandleStore) -> None:
+    hours = SERIES._replace(interval=Interval.H1)
+    opens = minute(0) // 3_600_000 * 3_600_000
+    candles = [
+        make_candle(interval=Interval.H1, timestamp=opens + number * 3_600_000, minutes=60 - number)
+        for number in range(24)
+    ]
+    assert store.write([*candles, make_candle()]) == []
+
+    assert store.find_rows(hours, limit=100, newest_first=False) == [row_of(each) for each in candles]
+
+
+def row_of(candle: Candle) -> StoredRow:
+    open_, high, low, close, volume = map(str, candle.values)
+    return candle.timestamp, open_, high, low, close, volume, candle.state.value, candle.rev, candle.minutes
 
 
 def test_rows_can_be_limited_to_finals(store: CandleStore) -> None:
@@ -144,12 +162,17 @@ def test_ranges_include_both_ends(store: CandleStore) -> None:
 
 
 def test_lists_series_and_their_bounds(store: CandleStore) -> None:
-    store.write([make_candle(number) for number in (7, 2, 4)] + [make_candle(1, exchange="kraken")])
+    # More than are looked up with one question.
+    pairs = [f"P{number}-USD" for number in range(25)]
+    for shift, pair in enumerate(pairs):
+        store.write([make_candle(number + shift, pair=pair) for number in (7, 2, 4)])
 
-    kraken = Series("kraken", "BTC-USD", Interval.M1)
-    assert store.series() == [kraken, SERIES]
-    assert (store.edge(SERIES, newest=False), store.edge(SERIES, newest=True)) == (minute(2), minute(7))
-    assert store.edge(Series("sim", "NO-SUCH", Interval.M1), newest=True) is None
+    known = [Series("sim", pair, Interval.M1) for pair in pairs]
+    asked = [*known, Series("sim", "NO-SUCH", Interval.M1)]
+    assert store.series() == sorted(known)
+    assert store.edges(asked, newest=True) == {series: minute(7 + shift) for shift, series in enumerate(known)}
+    assert store.edges(asked, newest=False) == {series: minute(2 + shift) for shift, series in enumerate(known)}
+    assert store.edges([], newest=True) == {}
 
 
 def test_reads_candles_of_several_series_by_their_ids(

@@ -10,11 +10,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingest.candle import Candle, Interval, State
+from tests.conftest import make_candle
+from workers.rollup import bucket_of, roll_up
+
 API = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EXAMPLE_ROW = re.compile(r"^\| `/[^|]*\| `(/[^`|]*)` \|", re.MULTILINE)
 _TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
+
+
+def shown_candles() -> list[Candle]:
+    """What the examples show: two minutes, and the hour that is made of them."""
+    minutes = [make_candle(0, state=State.FINAL), make_candle(1)]
+    return [*minutes, hour_of(minutes)]
+
+
+def hour_of(minutes: list[Candle]) -> Candle:
+    """The running hour that is made of minutes of the same five."""
+    made = minutes
+    for interval in (Interval.M5, Interval.M15, Interval.M30, Interval.H1):
+        larger = roll_up(bucket_of(minutes[0].series, interval, minutes[0].timestamp), made, is_over=False)
+        assert larger is not None
+        made = [larger]
+    return made[0]
 
 
 class Request(NamedTuple):

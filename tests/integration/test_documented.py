@@ -15,11 +15,21 @@ import redis
 from pymongo import MongoClient
 from websockets.asyncio.client import ClientConnection, connect
 
-from ingest.candle import Candle, State
+from ingest.candle import Candle
 from ingest.codec import encode_candle, encode_event
 from ingest.events import EventKind, FeedEvent, FeedState
 from tests.conftest import make_candle
-from tests.integration.documented import API, Conversation, Request, conversations, requests, same_shape, shape
+from tests.integration.documented import (
+    API,
+    Conversation,
+    Request,
+    conversations,
+    hour_of,
+    requests,
+    same_shape,
+    shape,
+    shown_candles,
+)
 from tests.integration.web_processes import REST, WS, free_port, running
 from web.endpoints import ENDPOINTS
 from workers.live import FEEDS, LiveSide
@@ -72,10 +82,9 @@ def servers(mongo_uri: str, redis_url: str, tmp_path_factory: pytest.TempPathFac
 
 
 def documented_candles() -> list[Candle]:
-    """The minutes that the examples show, and for each pair one of now, so that the data is fresh."""
+    """The candles that the examples show, and for each pair a minute of now, so that the data is fresh."""
     now = time.time_ns() // 60_000_000_000 * 60_000
-    shown = [make_candle(0, state=State.FINAL), make_candle(1)]
-    return [*shown, *(make_candle(timestamp=now, pair=pair) for pair in ("BTC-EUR", *PAIRS, "ETH-EUR"))]
+    return [*shown_candles(), *(make_candle(timestamp=now, pair=pair) for pair in ("BTC-EUR", *PAIRS, "ETH-EUR"))]
 
 
 def _forget(client: redis.Redis) -> None:
@@ -122,7 +131,7 @@ def test_every_endpoint_has_an_example() -> None:
 
 @pytest.fixture
 def moving(servers: dict[str, str]) -> Iterator[None]:
-    """A running candle that changes ten times a second."""
+    """A running minute that changes ten times a second, and its hour."""
     stop = threading.Event()
 
     def publish() -> None:
@@ -133,7 +142,8 @@ def moving(servers: dict[str, str]) -> Iterator[None]:
                 candle = make_candle(
                     timestamp=now_us // 60_000_000 * 60_000, written_us=now_us, volume=Decimal(now_us).scaleb(-6)
                 )
-                live.publish(candle, encode_candle(candle))
+                for each in (candle, hour_of([candle])):
+                    live.publish(each, encode_candle(each))
 
     thread = threading.Thread(target=publish)
     thread.start()

@@ -5,7 +5,7 @@ An error is a problem document as everywhere, with the two members beside it tha
 
 import falcon
 
-from ingest.candle import Candle, Series
+from ingest.candle import Candle, Interval, Series
 from ingest.clock import Clock, now_ms
 from web import udf
 from web.catalogue import Catalogue
@@ -67,11 +67,10 @@ class UdfSymbols(_StoreResource):
         """Answer with the description of one symbol."""
         exchange, pair = udf.parse_symbol(req.params, self._configured.default_exchange)
         store = self._get_store()
-        newest: list[Candle] = []
         with deadline(DEADLINE_SECONDS):
             self._require_known(store, exchange, pair)
-            for interval in udf.RESOLUTIONS.values():
-                newest += store.find(Series(exchange, pair, interval), limit=udf.SAMPLE)
+            # What larger candles are made of has all their decimals.
+            newest = store.find(Series(exchange, pair, Interval.M1), limit=udf.SAMPLE)
         write_json(resp, udf.symbol(exchange, pair, newest))
 
 

@@ -28,6 +28,8 @@ _CANDLE: Final = {
     "rev": 1154229356842624,
 }
 _SERIES: Final = {"exchange": "sim", "pair": "BTC-USD", "interval": "1m"}
+_HOURLY: Final = {"exchange": "sim", "pair": "BTC-USD", "interval": "1h"}
+_HOUR: Final = {**_CANDLE, "timestamp": 1606165200000, "minutes": 18}
 _CURSOR: Final = "5f3a9c:812"
 
 #: What a command is answered with.
@@ -47,6 +49,7 @@ EXAMPLES: Final[dict[type[msgspec.Struct], tuple[dict[str, Any], ...]]] = {
         },
         {"id": 2, "method": "subscribe", "params": {"pairs": ["BTC-USD"], "cursors": {"BTC-USD": "5f3a9c:700"}}},
         {"method": "subscribe", "params": {"pairs": ["BTC-USD", "ETH-USD"], "max_rate": 10}},
+        {"id": 7, "method": "subscribe", "params": {"pairs": ["BTC-USD"], "interval": "1h", "snapshot": 24}},
     ),
     messages.UnsubscribeCommand: ({"id": 3, "method": "unsubscribe", "params": {"pairs": ["BTC-USD"]}},),
     messages.ListCommand: ({"id": 4, "method": "list"},),
@@ -78,7 +81,10 @@ EXAMPLES: Final[dict[type[msgspec.Struct], tuple[dict[str, Any], ...]]] = {
             },
         },
     ),
-    messages.CandleMessage: ({"type": "candle", **_SERIES, "cursor": _CURSOR, "candle": _CANDLE},),
+    messages.CandleMessage: (
+        {"type": "candle", **_SERIES, "cursor": _CURSOR, "candle": _CANDLE},
+        {"type": "candle", **_HOURLY, "cursor": _CURSOR, "candle": _HOUR},
+    ),
     messages.SnapshotMessage: ({"type": "snapshot", **_SERIES, "cursor": _CURSOR, "candles": [_CANDLE]},),
     messages.GapMessage: ({"type": "gap", **_SERIES, "from": 1606162620000, "to": 1606162680000},),
     messages.StatusMessage: ({"type": "status", "exchange": "sim", "feed": "live", "since": 1606166220000},),

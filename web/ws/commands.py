@@ -1,7 +1,7 @@
 """JSON commands, sans I/O: a frame to a command, a command to what follows from it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -35,6 +35,8 @@ from web.ws.quoting import reason, shown
 from web.ws.wanted import Wanted
 
 _EXAMPLE = '{"method":"subscribe","params":{"channel":"candles","pairs":["BTC-USD"]}}'
+
+_INTERVALS: Final = {interval.value: interval for interval in Interval}
 
 _head_decoder = msgspec.json.Decoder(Head)
 
@@ -161,13 +163,11 @@ def _look_up(exchange: str, pair: str, interval: str, catalogue: Catalogue) -> S
     # The pattern first: only what can be a pair is looked up.
     if not PAIR_PATTERN.match(pair) or not catalogue.knows_pair(exchange, pair):
         return ErrorCode.UNKNOWN_PAIR, f"{shown(pair)} is not a pair of {exchange}; expected one such as BTC-USD"
-    if interval == Interval.M1.value:
-        return Series(exchange, pair, Interval.M1)
-    # Exchanges are followed in one interval; others exist where they are stored.
-    for series in catalogue.series:
-        if (series.exchange, series.pair, series.interval.value) == (exchange, pair, interval):
-            return series
-    return ErrorCode.UNKNOWN_INTERVAL, f"{shown(interval)} is not an interval of {pair}; expected 1m"
+    # Every pair has candles of every interval, or will have them: the larger ones are made of its minutes.
+    if interval not in _INTERVALS:
+        message = f"{shown(interval)} is not an interval; expected one of {', '.join(_INTERVALS)}"
+        return ErrorCode.UNKNOWN_INTERVAL, message
+    return Series(exchange, pair, _INTERVALS[interval])
 
 
 def _subscriptions(wanted: Wanted) -> list[Subscription]:

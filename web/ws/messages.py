@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ingest.candle import Candle, Series
+from ingest.candle import Candle, Interval, Series
 
 MAX_SNAPSHOT: Final = 500
 #: Integers that JavaScript holds exactly.
@@ -42,7 +42,7 @@ class ErrorCode(StrEnum):
 
 
 class SeriesParams(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Whose candles: those of each pair, of one exchange (default: the first configured) and interval."""
+    """Whose candles: those of each pair, of one exchange (default: the first configured) and interval (1m to 1d)."""
 
     channel: Literal["candles"] = "candles"
     exchange: _Name | None = None
@@ -202,7 +202,10 @@ class ErrorReply(msgspec.Struct, kw_only=True):
 
 
 class CandleBody(msgspec.Struct, gc=False):
-    """A candle within a series; the highest ``rev`` per ``timestamp`` (open time, Unix milliseconds) is the truth."""
+    """A candle within a series; the highest ``rev`` per ``timestamp`` (open time, Unix milliseconds) is the truth.
+
+    ``minutes``: of how many of its minutes a candle of 5m to 1d is made; not in candles of 1m.
+    """
 
     timestamp: int
     open: Decimal
@@ -212,6 +215,7 @@ class CandleBody(msgspec.Struct, gc=False):
     volume: Decimal
     state: Literal["partial", "open", "provisional", "final", "corrected"]
     rev: int
+    minutes: Annotated[int, Meta(ge=1, le=Interval.D1.minutes)] | UnsetType = UNSET
 
 
 class CandleMessage(msgspec.Struct, kw_only=True):
@@ -278,7 +282,8 @@ def encode(message: msgspec.Struct) -> bytes:
 
 def body(candle: Candle) -> CandleBody:
     """The part of a candle that its series does not say."""
-    return CandleBody(candle.timestamp, *candle.values, candle.state.value, candle.rev)
+    minutes = UNSET if candle.interval is Interval.M1 else candle.minutes
+    return CandleBody(candle.timestamp, *candle.values, candle.state.value, candle.rev, minutes)
 
 
 def names(series: Series) -> dict[str, Any]:

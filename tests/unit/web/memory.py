@@ -53,7 +53,7 @@ class MemoryStore:
     ) -> list[StoredRow]:
         candles = self.find(series, since_ms, until_ms, limit=len(self.candles) + 1, newest_first=newest_first)
         rows = [
-            (candle.timestamp, *map(str, candle.values), candle.state.value, candle.rev)
+            (candle.timestamp, *map(str, candle.values), candle.state.value, candle.rev, candle.minutes)
             for candle in candles
             if not finals_only or candle.state in (State.FINAL, State.CORRECTED)
         ]

@@ -1,17 +1,19 @@
-"""The examples of the section "REST data" in docs/api.md, request by request."""
+"""The examples of the sections about candles over REST in docs/api.md, request by request."""
 
 from pathlib import Path
 
 import pytest
 
-from ingest.candle import State
-from tests.conftest import make_candle
+from tests.integration.documented import shown_candles
 from tests.unit.web.memory import Served
 
 TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
-SECTION = TEXT.partition("\n## REST data\n")[2].partition("\n## ")[0]
+SECTIONS = [TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in ("REST data", "Intervals")]
 EXAMPLES = [
-    block.removeprefix("GET ").split("\n\n", 1) for block in SECTION.split("```\n")[1:] if block.startswith("GET ")
+    block.removeprefix("GET ").split("\n\n", 1)
+    for section in SECTIONS
+    for block in section.split("```\n")[1:]
+    if block.startswith("GET ")
 ]
 
 
@@ -24,7 +26,7 @@ def test_every_format_has_an_example() -> None:
 @pytest.mark.parametrize(("request_", "answer"), EXAMPLES, ids=[request for request, _ in EXAMPLES])
 def test_an_example_is_what_comes(request_: str, answer: str) -> None:
     served = Served()
-    served.store.candles = [make_candle(0, state=State.FINAL), make_candle(1)]
+    served.store.candles = shown_candles()
     path, _, query = request_.partition("?")
 
     got = served.get(path, query_string=query)

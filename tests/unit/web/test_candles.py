@@ -111,6 +111,7 @@ def test_a_full_candle_has_everything_that_is_known(served: Served) -> None:
                 "volume": 0.002185,
                 "state": "open",
                 "rev": newest.rev,
+                "minutes": 1,
             }
         ],
     }

@@ -28,13 +28,14 @@ encoder = msgspec.json.Encoder(decimal_format="number")
 prices = st.decimals(min_value="1e-18", max_value="1e12", allow_nan=False, allow_infinity=False, places=18)
 candles = st.lists(
     st.builds(
-        lambda number, price, volume, state: make_candle(
-            number, open=price, high=price, low=price, close=price, volume=volume, state=state
+        lambda number, price, volume, state, minutes: make_candle(
+            number, open=price, high=price, low=price, close=price, volume=volume, state=state, minutes=minutes
         ),
         st.integers(0, 10**6),
         prices | st.just(Decimal("1E-8")),
         prices | st.just(Decimal("0E-8")),
         st.sampled_from(State),
+        st.integers(1, 60),
     ),
     max_size=6,
 )
@@ -42,7 +43,7 @@ candles = st.lists(
 
 def row_of(candle: Candle) -> StoredRow:
     open_, high, low, close, volume = map(str, candle.values)
-    return candle.timestamp, open_, high, low, close, volume, candle.state.value, candle.rev
+    return candle.timestamp, open_, high, low, close, volume, candle.state.value, candle.rev, candle.minutes
 
 
 def written(form: Format, held: list[Candle], *, writers: Any = OHLCV_WRITERS, series: Series = SERIES) -> bytes:
@@ -127,8 +128,8 @@ def test_full_candles_as_csv_have_all_columns() -> None:
     )
 
     assert text.decode() == (
-        "exchange,pair,interval,timestamp,open,high,low,close,volume,state,rev\r\n"
-        "sim,BTC-USD,1m,1606166220000,18383.38,18385.85,18376.035,18382.06,0.002185,final,3406029200527872\r\n"
+        "exchange,pair,interval,timestamp,open,high,low,close,volume,state,rev,minutes\r\n"
+        "sim,BTC-USD,1m,1606166220000,18383.38,18385.85,18376.035,18382.06,0.002185,final,3406029200527872,1\r\n"
     )
 
 
@@ -146,13 +147,14 @@ def test_arrow_holds_every_digit(held: list[Candle]) -> None:
 
 
 def test_arrow_joins_parts_whose_states_differ() -> None:
-    parts = [[row_of(make_candle(0, state=State.FINAL))], [], [row_of(make_candle(1))]]
+    parts = [[row_of(make_candle(0, state=State.FINAL))], [], [row_of(make_candle(1, minutes=57))]]
 
     table = pyarrow.ipc.open_stream(b"".join(CANDLE_WRITERS[Format.ARROW](SERIES, parts))).read_all()
 
     assert table.schema.names == list(CANDLE_COLUMNS)
     assert table["state"].to_pylist() == ["final", "open"]
     assert table["pair"].to_pylist() == ["BTC-USD", "BTC-USD"]
+    assert table["minutes"].to_pylist() == [1, 57]
 
 
 @pytest.mark.parametrize("number", ["1E-19", "1E+21"])

@@ -49,7 +49,10 @@ def test_parameters_are_the_ones_that_requests_are_checked_with(document: Any) -
 
     assert list(parameters) == ["symbol", "resolution", "from", "to", "countback"]
     assert [name for name, each in parameters.items() if each["required"]] == ["symbol", "resolution", "to"]
-    assert parameters["resolution"]["schema"] == {"type": "string", "enum": ["1"]}
+    assert parameters["resolution"]["schema"] == {
+        "type": "string",
+        "enum": ["1", "5", "15", "30", "60", "240", "1D", "D"],
+    }
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)

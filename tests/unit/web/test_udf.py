@@ -28,6 +28,23 @@ def test_seconds_become_milliseconds_and_the_end_is_exclusive() -> None:
     assert query == (BTC, minute(1), minute(10) - 1, udf.MAX_BARS)
 
 
+@pytest.mark.parametrize(
+    ("resolution", "interval"),
+    [
+        ("1", Interval.M1),
+        ("5", Interval.M5),
+        ("15", Interval.M15),
+        ("30", Interval.M30),
+        ("60", Interval.H1),
+        ("240", Interval.H4),
+        ("1D", Interval.D1),
+        ("D", Interval.D1),
+    ],
+)
+def test_every_resolution_is_one_of_our_intervals(resolution: str, interval: Interval) -> None:
+    assert parse(resolution=resolution).series == BTC._replace(interval=interval)
+
+
 def test_countback_outranks_from() -> None:
     query = parse(**{"from": str(minute(9) // 1000), "countback": "300"})
 
@@ -62,6 +79,8 @@ def test_symbols_are_understood_in_any_case_and_without_an_exchange(symbol: str,
         ("symbol", "sim:BTC-USD\n"),
         ("symbol", ""),
         ("resolution", "7"),
+        ("resolution", "1d"),
+        ("resolution", "1W"),
         ("from", "1.5"),
         ("from", "99999999999999999999"),
         ("to", "٣"),
@@ -126,9 +145,9 @@ def test_a_symbol_has_as_many_decimals_as_its_newest_candles() -> None:
         "listed_exchange": "sim",
         "pricescale": 10_000_000,
         "volume_precision": 1,
-        "supported_resolutions": ["1"],
-        "intraday_multipliers": ["1"],
-        "has_daily": False,
+        "supported_resolutions": ["1", "5", "15", "30", "60", "240", "1D"],
+        "intraday_multipliers": ["1", "5", "15", "30", "60", "240"],
+        "has_daily": True,
         "type": "crypto",
         "session": "24x7",
         "timezone": "Etc/UTC",
@@ -194,7 +213,7 @@ def test_a_found_pair_has_everything_that_the_search_dialogue_shows() -> None:
 
 def test_the_configuration_promises_what_there_is() -> None:
     assert msgspec.to_builtins(udf.config(["sim"])) == {
-        "supported_resolutions": ["1"],
+        "supported_resolutions": ["1", "5", "15", "30", "60", "240", "1D"],
         "exchanges": [
             {"value": "", "name": "All exchanges", "desc": ""},
             {"value": "sim", "name": "sim", "desc": "sim"},

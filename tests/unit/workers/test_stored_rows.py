@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import bson
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.candle import State
+from workers import stored_rows
 from workers.stored_rows import RowDecoder, StoredRow
 
 NUMBERS = ("open", "high", "low", "close", "volume")
@@ -43,22 +45,34 @@ def document(**fields: Any) -> dict[str, Any]:
 def expected(held: dict[str, Any]) -> StoredRow:
     """The row as PyMongo's decimals give it."""
     open_, high, low, close, volume = (str(held[name].to_decimal()) for name in NUMBERS)
-    return int(held["timestamp"]), open_, high, low, close, volume, held["state"], int(held["rev"])
+    return (
+        int(held["timestamp"]),
+        open_,
+        high,
+        low,
+        close,
+        volume,
+        held["state"],
+        int(held["rev"]),
+        held.get("minutes", 1),
+    )
 
 
 documents = st.builds(
-    lambda numbers, seconds, state, rev, pair: document(
+    lambda numbers, seconds, state, rev, pair, minutes: document(
         **{name: Decimal128(number) for name, number in zip(NUMBERS, numbers, strict=True)},
         timestamp=Int64(seconds * 1000),
         state=state.value,
         rev=Int64(rev),
         pair=pair,
+        **({} if minutes is None else {"minutes": Int64(minutes)}),
     ),
     st.lists(decimals, min_size=5, max_size=5),
     st.integers(0, 2**32 - 1),
     st.sampled_from(State),
     st.integers(0, 2**53),
     st.sampled_from(["BTC-USD", "ETH-USD"]),
+    st.none() | st.integers(1, 1440),
 )
 
 
@@ -69,9 +83,20 @@ def test_reads_what_pymongo_reads(held: list[dict[str, Any]]) -> None:
     assert RowDecoder().decode(batch) == [expected(each) for each in held]
 
 
-@given(documents, st.permutations(list(document())))
+def test_larger_candles_have_one_layout_whatever_they_are_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [document(interval="1h", minutes=Int64(number)) for number in range(1, 61)]
+    make = Mock(wraps=stored_rows._layout)
+    monkeypatch.setattr(stored_rows, "_layout", make)
+
+    rows = RowDecoder().decode(b"".join(map(bson.encode, held)))
+
+    assert [row[-1] for row in rows] == list(range(1, 61))
+    assert make.call_count == 1
+
+
+@given(documents, st.permutations([*document(), "minutes"]))
 def test_the_order_of_the_fields_does_not_matter(held: dict[str, Any], names: list[str]) -> None:
-    batch = bson.encode(held) + bson.encode({name: held[name] for name in names}) + bson.encode(held)
+    batch = bson.encode(held) + bson.encode({name: held[name] for name in names if name in held}) + bson.encode(held)
 
     assert RowDecoder().decode(batch) == [expected(held)] * 3
 
@@ -82,6 +107,8 @@ def test_the_order_of_the_fields_does_not_matter(held: dict[str, Any], names: li
         document(timestamp=1_606_166_220),  # fits 32 bits, and is stored so by who does not insist on 64
         document(note="a field more"),
         document(note={"nested": [1, 2]}),
+        document(minutes=57),
+        document(minutes=57.0),
         document(note=None),
     ],
 )

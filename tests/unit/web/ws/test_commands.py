@@ -16,13 +16,12 @@ from web.ws.effects import Close, Effect, Open, Reply, Shut, Subscribe, Unsubscr
 from web.ws.protocol import ProtocolLimits, Session
 
 BTC, ETH, ADA = (Series("sim", pair, Interval.M1) for pair in ("BTC-USD", "ETH-USD", "ADA-USD"))
-HOURLY = Series("sim", "BTC-USD", Interval.H1)
 MONERO = Series("kraken", "XMR-EUR", Interval.M1)
 NOW_MS = 1_606_166_221_234
 
 
 def make_session(*, subscriptions: int = 200, burst: int = 1000, bad_frames: int = 10) -> Session:
-    catalogue = Catalogue({"sim": ("BTC-USD", "ETH-USD", "ADA-USD"), "kraken": ("XMR-EUR",)}, [HOURLY])
+    catalogue = Catalogue({"sim": ("BTC-USD", "ETH-USD", "ADA-USD"), "kraken": ("XMR-EUR",)})
     return Session(lambda: catalogue, ProtocolLimits(subscriptions, 10, burst, bad_frames), 0.0, lambda: NOW_MS)
 
 
@@ -62,14 +61,33 @@ def test_what_is_left_out_has_a_default() -> None:
     assert effects == [Open(msgspec.UNSET, (Wish(BTC, 1, None, None),))]
 
 
-def test_another_exchange_and_another_stored_interval_can_be_had() -> None:
+def test_another_exchange_can_be_had() -> None:
+    effects = send(make_session(), "subscribe", exchange="kraken", pairs=["XMR-EUR"])
+
+    assert effects == [Open(1, (Wish(MONERO, 1, None, None),))]
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+def test_every_interval_of_a_known_pair_can_be_had_whether_or_not_any_of_it_is_stored(interval: Interval) -> None:
     session = make_session()
 
-    effects = send(session, "subscribe", exchange="kraken", pairs=["XMR-EUR"]) + send(
-        session, "subscribe", pairs=["BTC-USD"], interval="1h"
-    )
+    opened = send(session, "subscribe", pairs=["ETH-USD"], interval=interval.value)
+    shut = send(session, "unsubscribe", pairs=["ETH-USD"], interval=interval.value)
 
-    assert effects == [Open(1, (Wish(MONERO, 1, None, None),)), Open(1, (Wish(HOURLY, 1, None, None),))]
+    series = ETH._replace(interval=interval)
+    assert opened == [Open(1, (Wish(series, 1, None, None),))]
+    assert shut[0] == Shut(series)
+
+
+def test_intervals_of_one_pair_are_subscriptions_of_their_own() -> None:
+    session = make_session(subscriptions=2)
+
+    effects = [send(session, "subscribe", pairs=["BTC-USD"], interval=interval) for interval in ("1m", "5m", "1h")]
+
+    assert [each[0] for each in effects[:2]] == [
+        Open(1, (Wish(BTC._replace(interval=interval), 1, None, None),)) for interval in (Interval.M1, Interval.M5)
+    ]
+    assert error_of(effects[2]) == (1, "too_many_subscriptions")
 
 
 def test_each_pair_is_answered_once_and_the_good_ones_are_served() -> None:
@@ -98,12 +116,7 @@ def test_each_pair_is_answered_once_and_the_good_ones_are_served() -> None:
         (
             {"pairs": ["BTC-USD"], "interval": "2m"},
             b'{"id":1,"error":{"code":"unknown_interval",'
-            b'"message":"\'2m\' is not an interval of BTC-USD; expected 1m","pair":"BTC-USD"}}',
-        ),
-        (
-            {"pairs": ["ETH-USD"], "interval": "1h"},
-            b'{"id":1,"error":{"code":"unknown_interval",'
-            b'"message":"\'1h\' is not an interval of ETH-USD; expected 1m","pair":"ETH-USD"}}',
+            b'"message":"\'2m\' is not an interval; expected one of 1m, 5m, 15m, 30m, 1h, 4h, 1d","pair":"BTC-USD"}}',
         ),
     ],
 )
@@ -241,7 +254,7 @@ params = st.fixed_dictionaries(
         "channel": st.just("candles") | values,
         "exchange": st.sampled_from(["sim", "kraken"]) | values,
         "pairs": st.lists(pairs, max_size=5) | values,
-        "interval": st.sampled_from(["1m", "1h"]) | values,
+        "interval": st.sampled_from([*Interval, "1w"]) | values,
         "snapshot": st.integers(0, 500) | values,
         "cursors": st.dictionaries(pairs, st.text(), max_size=3) | values,
         "max_rate": st.floats(0.1, 1000) | values,
