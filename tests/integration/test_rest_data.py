@@ -1,6 +1,9 @@
 """Candles over HTTP as programs read them: pandas, Arrow, pages while others write, long answers."""
 
+import csv
 import http.client
+import io
+import json
 import socket
 import threading
 import time
@@ -15,7 +18,7 @@ import pandas  # type: ignore[import-untyped]
 import pyarrow  # type: ignore[import-untyped]
 import pytest
 
-from ingest.candle import Candle, State
+from ingest.candle import Candle, Interval, State
 from tests.conftest import make_candle, minute
 from tests.integration.tcp_forwarder import Forwarder
 from tests.integration.web_processes import REST, running
@@ -89,9 +92,34 @@ def test_pandas_reads_full_candles_from_csv(api: str, store: CandleStore) -> Non
     frame = pandas.read_csv(f"{api}/api/candles?pair=BTC-USD&format=csv", dtype={"close": str})
 
     newest = make_candle(1, state=State.FINAL)
-    assert frame.loc[0, ["exchange", "pair", "interval", "close", "state", "rev"]].tolist() == [
-        *("sim", "BTC-USD", "1m", "18382.06", "final", newest.rev)
+    assert frame.loc[0, ["exchange", "pair", "interval", "close", "state", "rev", "minutes"]].tolist() == [
+        *("sim", "BTC-USD", "1m", "18382.06", "final", newest.rev, 1)
     ]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "ndjson", "arrow"])
+def test_larger_candles_say_of_how_many_minutes_they_are_made(api: str, store: CandleStore, form: str) -> None:
+    opens = minute(0) // 3_600_000 * 3_600_000
+    hours = [
+        make_candle(interval=Interval.H1, timestamp=opens + number * 3_600_000, minutes=60 - number)
+        for number in range(3)
+    ]
+    assert store.write([*finals(range(3)), *hours]) == []
+
+    answer = httpx.get(f"{api}/api/candles?pair=BTC-USD&interval=1h&order=asc&format={form}")
+
+    assert read_column(answer, form, "minutes") == [60, 59, 58]
+    assert read_column(answer, form, "timestamp") == [hour.timestamp for hour in hours]
+
+
+def read_column(answer: httpx.Response, form: str, name: str) -> list[int]:
+    """A column of integers of an answer of ``/api/candles``."""
+    if form == "arrow":
+        return list(pyarrow.ipc.open_stream(answer.content).read_all()[name].cast("int64").to_pylist())
+    if form == "csv":
+        return [int(row[name]) for row in csv.DictReader(io.StringIO(answer.text, newline=""))]
+    rows = answer.json()["candles"] if form == "json" else map(json.loads, answer.text.splitlines())
+    return [row[name] for row in rows]
 
 
 def test_arrow_is_read_without_losing_a_digit(api: str, store: CandleStore) -> None:

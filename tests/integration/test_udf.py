@@ -6,12 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
-from ingest.candle import Candle
+from ingest.candle import Candle, Interval
 from tests.conftest import make_candle
-from tests.integration.udf_adapter import Bar, UdfAdapter, UdfError, scroll_back
+from tests.integration.udf_adapter import Bar, UdfAdapter, UdfError, scroll_back, seconds_of
 from workers.store import CandleStore
 
 MINUTE = 60
+INTERVALS = dict(zip(["1", "5", "15", "30", "60", "240", "1D"], Interval, strict=True))
 
 
 @pytest.fixture
@@ -65,6 +66,28 @@ def test_scrolling_back_shows_every_bar_once_and_ends(
     assert [bar.time for chunk in reversed(chunks) for bar in chunk] == times
 
 
+@pytest.mark.parametrize("resolution", ["5", "15", "30", "60", "240", "1D"])
+def test_every_resolution_can_be_opened_polled_and_scrolled_to_its_end(
+    adapter: UdfAdapter, store: CandleStore, newest: int, resolution: str
+) -> None:
+    length = seconds_of(resolution)
+    running = newest // length * length
+    # A hole as long as three screens lies between them.
+    times = [running - number * length for number in (*reversed(range(60, 90)), *reversed(range(15)))]
+    assert store.write([candle(each, interval=INTERVALS[resolution]) for each in times]) == []
+    until = running + length
+
+    latest, _ = adapter.get_bars("sim:BTC-USD", until - 20 * length, until, 20, resolution)
+    chunks = scroll_back(adapter, "sim:BTC-USD", until, width=15, countback=None, resolution=resolution)
+    empty = adapter.get_bars("sim:BTC-USD", times[29] + length, times[30], None, resolution)
+
+    # Counting back leaps over the hole.
+    assert [bar.time for bar in latest] == times[-20:]
+    assert [bar.time for bar in adapter.poll("sim:BTC-USD", resolution)] == times[-2:]
+    assert [bar.time for chunk in reversed(chunks) for bar in chunk] == times
+    assert empty == ([], {"noData": True, "nextTime": times[29]})
+
+
 def test_a_range_without_bars_names_the_next_older_one(adapter: UdfAdapter, times: list[int]) -> None:
     empty = adapter.get_bars("sim:BTC-USD", times[399] + MINUTE, times[400], None)
     before_all = adapter.get_bars("sim:BTC-USD", times[0] - 86_400, times[0], None)
@@ -102,4 +125,4 @@ def test_mistakes_are_errors_that_a_chart_can_show(adapter: UdfAdapter, api: htt
 
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
     assert answer.json()["s"] == "error"
-    assert answer.json()["errmsg"] == "resolution=7: expected one of 1"
+    assert answer.json()["errmsg"] == "resolution=7: expected one of 1, 5, 15, 30, 60, 240, 1D, D"

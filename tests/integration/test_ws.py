@@ -19,7 +19,7 @@ import redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ingest.candle import Candle, State
+from ingest.candle import Candle, Interval, State
 from ingest.codec import encode_candle
 from tests.conftest import make_candle
 from tests.integration.web_processes import ROOT, WS, free_port, running, wait_until
@@ -53,11 +53,25 @@ class Publisher:
         self._versions = 0
         self.start_ms = time.time_ns() // 60_000_000_000 * 60_000
 
-    def make(self, number: int = 0, *, pair: str = "BTC-USD", state: State = State.OPEN) -> Candle:
+    def opens(self, number: int, interval: Interval) -> int:
+        """The open time of a candle, numbered from the one that runs."""
+        return (self.start_ms // interval.milliseconds + number) * interval.milliseconds
+
+    def make(
+        self,
+        number: int = 0,
+        *,
+        pair: str = "BTC-USD",
+        state: State = State.OPEN,
+        interval: Interval = Interval.M1,
+        minutes: int = 1,
+    ) -> Candle:
         self._versions += 1
         return make_candle(
             pair=pair,
-            timestamp=self.start_ms + number * 60_000,
+            interval=interval,
+            timestamp=self.opens(number, interval),
+            minutes=minutes,
             state=state,
             written_us=time.time_ns() // 1000,
             high=Decimal(1_000_000),

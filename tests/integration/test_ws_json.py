@@ -16,7 +16,7 @@ import pytest
 import redis
 from websockets.asyncio.client import ClientConnection
 
-from ingest.candle import Candle, State
+from ingest.candle import Candle, Interval, State
 from ingest.codec import encode_event
 from ingest.events import EventKind, FeedEvent, FeedState
 from tests.integration.test_ws import (  # noqa: F401
@@ -51,7 +51,8 @@ def command(method: str, id_: int = 1, **params: Any) -> str:
 def body(candle: Candle) -> dict[str, Any]:
     """The candle as the JSON protocol shows it, spelled out independently of the server."""
     numbers = {name: getattr(candle, name) for name in ("open", "high", "low", "close", "volume")}
-    return {"timestamp": candle.timestamp, **numbers, "state": candle.state.value, "rev": candle.rev}
+    minutes = {} if candle.interval is Interval.M1 else {"minutes": candle.minutes}
+    return {"timestamp": candle.timestamp, **numbers, "state": candle.state.value, "rev": candle.rev, **minutes}
 
 
 async def hear(websocket: ClientConnection, *, statuses: bool = False) -> dict[str, Any]:

@@ -59,9 +59,12 @@ class UdfAdapter:
         assert self.config["supports_time"]
         return int(self._send("time"))
 
-    def get_bars(self, ticker: str, since: int, until: int, countback: int | None) -> tuple[list[Bar], dict[str, Any]]:
+    def get_bars(
+        self, ticker: str, since: int, until: int, countback: int | None, resolution: str = "1"
+    ) -> tuple[list[Bar], dict[str, Any]]:
         """Bars, and what the answer says about their absence."""
-        parameters = {"symbol": ticker, "resolution": "1", "from": since, "to": until}
+        assert resolution in self.config["supported_resolutions"]
+        parameters = {"symbol": ticker, "resolution": resolution, "from": since, "to": until}
         if countback is not None:
             parameters["countback"] = countback
         answer = self._send("history", **parameters)
@@ -72,22 +75,30 @@ class UdfAdapter:
         columns = zip(*(answer[name] for name in "tohlcv"), strict=True)
         return [Bar(row[0], *map(float, row[1:])) for row in columns], {"noData": False}
 
-    def poll(self, ticker: str) -> list[Bar]:
+    def poll(self, ticker: str, resolution: str = "1") -> list[Bar]:
         """What the adapter does every ten seconds: the last two bars."""
         now = int(time.time())
-        return self.get_bars(ticker, now - 10 * 60, now, 2)[0]
+        return self.get_bars(ticker, now - 10 * seconds_of(resolution), now, 2, resolution)[0]
 
     def _send(self, path: str, **parameters: object) -> Any:
         query = {name: str(value) for name, value in parameters.items()}
         return json.loads(self._client.get(f"{self._base}/{path}", params=query).text)
 
 
-def scroll_back(adapter: UdfAdapter, ticker: str, until: int, width: int, countback: int | None) -> list[list[Bar]]:
+def seconds_of(resolution: str) -> int:
+    """The length of a bar."""
+    return 86_400 if resolution == "1D" else int(resolution) * 60
+
+
+def scroll_back(
+    adapter: UdfAdapter, ticker: str, until: int, width: int, countback: int | None, resolution: str = "1"
+) -> list[list[Bar]]:
     """Ask for older and older bars, as a chart that is dragged to the right, until told that none are left."""
     chunks: list[list[Bar]] = []
-    since = until - width * 60
+    length = seconds_of(resolution)
+    since = until - width * length
     for _ in range(100):
-        bars, meta = adapter.get_bars(ticker, since, until, countback)
+        bars, meta = adapter.get_bars(ticker, since, until, countback, resolution)
         if bars:
             chunks.append(bars)
             until = bars[0].time
@@ -95,6 +106,6 @@ def scroll_back(adapter: UdfAdapter, ticker: str, until: int, width: int, countb
             return chunks
         else:
             assert meta["nextTime"] < since, "the chart would ask for the same range for ever"
-            until = meta["nextTime"] + 60
-        since = until - width * 60
+            until = meta["nextTime"] + length
+        since = until - width * length
     raise AssertionError("the chart never stops asking")
