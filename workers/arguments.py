@@ -14,6 +14,10 @@ from workers.letters import Place
 from workers.policies import POLICIES
 from workers.since import EXPECTED, join_times, parse_since
 
+_BRIDGES: Final = (
+    "persist: into the store; fanout: to the live side; rollup: larger candles into the store; "
+    "rollup-live: larger candles to the live side"
+)
 _PLACE: Final = re.compile(r"\A(?:(\d{1,9})/)?(\d{1,18})\Z")
 _ADDRESS: Final = re.compile(r"\A[^\s/:]+:\d{1,5}\Z")
 MAX_WAIT_SECONDS: Final = 3600.0
@@ -27,7 +31,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     bridge = commands.add_parser("bridge", help="read Kafka, send jobs, commit what took effect")
-    bridge.add_argument("policy", choices=sorted(POLICIES), help="persist: into the store; fanout: to the live side")
+    bridge.add_argument("policy", choices=sorted(POLICIES), help=_BRIDGES)
     _add_verify(commands)
     _add_dlq(commands)
     _add_lag(commands)
@@ -44,16 +48,20 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "verify",
         "prove that the store holds what Kafka accepted",
         """Compares every candle that Kafka still holds with the store: the store must hold its highest rev, value by
-        value, or a newer one. Records that are dead letters are left out. Safe beside live traffic: reads up to the
-        ends at the start, writes nothing, and looks again at what differs before naming it.""",
+        value, or a newer one. Records that are dead letters are left out. Then compares every larger candle in the
+        store with what the store holds below it. Safe beside live traffic: reads up to the ends at the start, writes
+        nothing, and looks again at what differs before naming it.""",
     )
-    _add_since(parser, "read records from this time on, by Kafka's record time (default: all)")
+    _add_since(
+        parser,
+        "read records from this time on, by Kafka's record time, and larger candles from its day on (default: all)",
+    )
     parser.add_argument(
         "--wait",
         type=_number("seconds", 0, MAX_WAIT_SECONDS, float),
         default=10.0,
         metavar="SECONDS",
-        help="how long something may differ before it counts, since the bridge may be behind (default: 10)",
+        help="how long something may differ before it counts, since a bridge may be behind (default: 10)",
     )
     _add_limit(parser, 1000, "name so many differences; the others are counted")
 
@@ -94,7 +102,7 @@ def _add_lag(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         action="append",
         default=[],
         metavar="BRIDGE=HOST:PORT",
-        help="where a bridge serves its metrics (default: HEALTH_HOST, 9102 for persist and 9103 for fanout)",
+        help="where a bridge serves its metrics (default: HEALTH_HOST, and its port from 9102 to 9105)",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from bson import ObjectId
 
-from ingest.candle import Candle
+from ingest.candle import Candle, Interval
 from ingest.codec import decode_candle
 from ingest.errors import DecodeError
 from ingest.topics import CANDLES, DEAD_LETTERS
@@ -91,7 +91,7 @@ class Comparison:
             self._check(fold)
         if rounds == 1:  # else a candle may have been counted in several
             self._findings.only_in_store = self._count_only_in_store()
-        self._findings.differences.sort(key=_order)
+        self._findings.sort()
         return self._findings
 
     def _folds(self) -> Iterator[Fold]:
@@ -120,7 +120,7 @@ class Comparison:
     def _count_only_in_store(self) -> int | None:
         try:
             held = self._findings.candles - self._findings.counts[Kind.MISSING]
-            return max(0, self._store.count() - held)
+            return max(0, self._store.count(Interval.M1) - held)
         except StoreUnavailable:  # counting a very large store may take too long, and is only an aside
             return None
 
@@ -183,9 +183,7 @@ class Comparison:
     # -- naming -------------------------------------------------------------------------------------------------------
 
     def _name(self, difference: Difference) -> None:
-        if len(self._findings.differences) < self._limit:
-            self._findings.differences.append(difference)
-        self._findings.counts[difference.kind] += 1
+        self._findings.name(difference, self._limit)
 
     def _resolve(self, suspects: Mapping[bytes, Kind]) -> None:
         """Look at what still differs in full, as far as the limit allows."""
@@ -237,12 +235,6 @@ def _keep_newest(versions: list[Version], version: Version) -> None:
     rivals = len(versions) < MAX_TIES and all(version.candle != each.candle for each in versions)
     if not versions or (rivals and version.candle.rev == versions[0].candle.rev):
         versions.append(version)
-
-
-def _order(difference: Difference) -> tuple[str, int, int, int]:
-    candle = difference.expected or difference.stored
-    place = (difference.partition or 0, difference.offset or 0)
-    return (candle.series.key, candle.timestamp, *place) if candle else ("", 0, *place)
 
 
 def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -1,4 +1,4 @@
-"""How Kafka and the store can differ, and all that a comparison finds."""
+"""How the store can differ from what it should hold, and all that a comparison finds."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,10 +27,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that Kafka and the store do not agree on."""
+    """One candle, or record, of which the store does not hold what it should."""
 
     kind: Kind
-    #: Where the record is that the store should reflect; None if Kafka let go of it while it was looked at.
+    #: Where the record is that the store should reflect; None if Kafka let go of it while it was looked at, and for
+    #: larger candles, which are computed.
     partition: int | None
     offset: int | None
     expected: Candle | None
@@ -52,12 +53,26 @@ class Findings:
     newer: int = 0
     #: Records left out because they are dead letters.
     dead_letters: int = 0
-    #: Candles in the store that no record that was read speaks of; None if they were not counted.
+    #: Minutes in the store that no record that was read speaks of; None if they were not counted.
     only_in_store: int | None = None
+    #: Larger candles that were compared with what the store holds below them.
+    larger: int = 0
+    #: Of these, those that are made of minutes that are no longer held.
+    unexplained: int = 0
     #: All differences, by kind, the unnamed included.
     counts: Counter[Kind] = field(default_factory=Counter)
     #: The differences, by series and time, up to the limit.
     differences: list[Difference] = field(default_factory=list)
+
+    def name(self, difference: Difference, limit: int) -> None:
+        """Count a difference, and keep it unless ``limit`` are kept already."""
+        if len(self.differences) < limit:
+            self.differences.append(difference)
+        self.counts[difference.kind] += 1
+
+    def sort(self) -> None:
+        """Bring the differences into their order: by series and time, records that are no candle first."""
+        self.differences.sort(key=_order)
 
 
 def compare_versions(document: str, versions: list[Version], there: bool, stored: Candle | None) -> Difference | None:
@@ -79,13 +94,20 @@ def compare_versions(document: str, versions: list[Version], there: bool, stored
     elif stored.rev < first.candle.rev:
         kind, reason = Kind.OLDER, f"rev is {first.candle.rev - stored.rev} lower"
     else:
-        kind, reason = Kind.ALTERED, "; ".join(_changes(first.candle, stored))
+        kind, reason = Kind.ALTERED, "; ".join(changes(first.candle, stored))
     return Difference(kind, first.partition, first.offset, first.candle, stored, reason, document)
 
 
-def _changes(expected: Candle, stored: Candle) -> list[str]:
+def changes(expected: Candle, stored: Candle) -> list[str]:
+    """What differs between two candles, field by field, for people."""
     return [
         f"{name} is {getattr(stored, name)}, expected {getattr(expected, name)}"
         for name in Candle.__struct_fields__
         if getattr(stored, name) != getattr(expected, name)
     ]
+
+
+def _order(difference: Difference) -> tuple[str, int, int, int]:
+    candle = difference.expected or difference.stored
+    place = (difference.partition or 0, difference.offset or 0)
+    return (candle.series.key, candle.timestamp, *place) if candle else ("", 0, *place)

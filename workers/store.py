@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from ingest.candle import Candle, Series
+from ingest.candle import Candle, Interval, Series
 from workers import metrics
 from workers.buckets import Buckets, Newest, Outcome, levels_of
 from workers.documents import (
@@ -45,11 +45,13 @@ logger = logging.getLogger(__name__)
 
 #: One operation of the store.
 TIMEOUT_SECONDS = 5.0
-#: Counting looks at every candle there is.
+#: Counting looks at the id of every candle.
 COUNT_SECONDS = 60.0
 #: Look-ups in one question: a quarter of the time of as many questions. FerretDB nests them, and takes longer for each
 #: of more than a dozen, for a hundred already 0.7 s.
 _EDGES_AT_ONCE = 10
+#: So many documents come with one answer where the number is not known: about half a megabyte.
+MAX_BATCH = 2000
 
 
 class CandleStore:
@@ -187,6 +189,27 @@ class CandleStore:
             documents = list(self._candles.find({"_id": {"$in": list(ids)}}).batch_size(len(ids) + 1))
         return {document["_id"]: candle_or_none(document) for document in documents}
 
+    def read_range(self, series: Series, since_ms: int, until_ms: int) -> dict[int, Candle | None]:
+        """All that is stored as candles of a series in a range of open times, whoever wrote or altered it.
+
+        Args:
+            series: Whose candles.
+            since_ms: From this open time on (Unix milliseconds).
+            until_ms: Up to this one, inclusive; so far that some thousands fit in between.
+
+        Returns:
+            By the open time in its id, what is stored; None for a document that holds no candle.
+
+        Raises:
+            StoreUnavailable: If the store does not answer in time.
+        """
+        ids = id_range(series, since_ms, until_ms)
+        if ids is None:
+            return {}
+        with self._reads("read_range"):
+            documents = list(self._candles.find({"_id": ids}).batch_size(MAX_BATCH))
+        return {opens_at(document["_id"]): candle_or_none(document) for document in documents}
+
     def recompute(self, buckets: Sequence[Bucket], newest: Newest) -> Counter[Outcome]:
         """Compute larger candles again from those of the level below; see `Buckets.recompute`.
 
@@ -212,14 +235,16 @@ class CandleStore:
             found += self.recompute(part, newest)
         return found
 
-    def count(self) -> int:
-        """How many candles there are.
+    def count(self, interval: Interval) -> int:
+        """How many candles of this interval there are.
 
         Raises:
             StoreUnavailable: If the store does not answer within `COUNT_SECONDS`.
         """
+        ranges = [id_range(series, None, None) for series in self.series() if series.interval is interval]
         with self._reads("count", COUNT_SECONDS):
-            return self._candles.count_documents({})
+            # The primary key alone answers.
+            return sum(self._candles.count_documents({"_id": ids}) for ids in ranges)
 
     def series(self) -> list[Series]:
         """Every series that has, or is about to have, a candle; in the order of their keys."""
@@ -227,8 +252,10 @@ class CandleStore:
             documents = list(self._series.find())
         return sorted(series for each in documents if (series := series_of(each)) is not None)
 
-    def edges(self, all_series: Sequence[Series], *, newest: bool) -> dict[Series, int]:
+    def edges(self, all_series: Sequence[Series], *, newest: bool, until_ms: int | None = None) -> dict[Series, int]:
         """The newest, or else the earliest, open time of each series (Unix milliseconds) that has candles.
+
+        ``until_ms`` leaves out what opens later.
 
         Raises:
             StoreUnavailable: If the store does not answer in time.
@@ -238,7 +265,9 @@ class CandleStore:
         ids: list[ObjectId] = []
         with self._reads("edges"):
             for start in range(0, len(all_series), _EDGES_AT_ONCE):
-                first, *others = (_edge(series, order) for series in all_series[start : start + _EDGES_AT_ONCE])
+                first, *others = (
+                    _edge(series, until_ms, order) for series in all_series[start : start + _EDGES_AT_ONCE]
+                )
                 unions = [{"$unionWith": {"coll": self._candles.name, "pipeline": each}} for each in others]
                 ids += [document["_id"] for document in self._candles.aggregate([*first, *unions])]
         return {of_hash[id_.binary[:8]]: opens_at(id_) for id_ in ids}
@@ -295,9 +324,9 @@ class CandleStore:
             raise StoreUnavailable(operation, str(error)) from error
 
 
-def _edge(series: Series, order: int) -> list[Document]:
+def _edge(series: Series, until_ms: int | None, order: int) -> list[Document]:
     # The primary key alone answers: the open time is part of it.
-    ids = {"_id": id_range(series, None, None)}
+    ids = {"_id": id_range(series, None, until_ms)}
     return [{"$match": ids}, {"$sort": {"_id": order}}, {"$limit": 1}, {"$project": {"_id": 1}}]
 
 

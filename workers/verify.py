@@ -1,9 +1,9 @@
-"""``python -m workers verify``: prove that the store holds what Kafka accepted, or name what it does not hold."""
+"""``python -m workers verify``: prove that the store holds what Kafka accepted and what follows, or name what not."""
 
 import argparse
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from ingest.candle import Candle
 from ingest.codec import encode_candle
@@ -13,11 +13,14 @@ from workers.console import Output, exact_json, utc
 from workers.differences import Difference, Findings, Kind
 from workers.errors import WorkersError
 from workers.exit_status import DIFFERENT, FINE
+from workers.larger_comparison import LargerComparison
 from workers.offsets import Offsets
-from workers.policies import PERSIST
+from workers.policies import PERSIST, ROLLUP
 from workers.settings import Settings
 from workers.store import make_store
 from workers.topic_reader import TopicReader
+
+_WRITERS: Final = (PERSIST, ROLLUP)
 
 
 def verify(options: argparse.Namespace, settings: Settings, output: Output) -> int:
@@ -37,9 +40,17 @@ def verify(options: argparse.Namespace, settings: Settings, output: Output) -> i
             wait_seconds=options.wait,
             limit=options.limit,
         ).run()
+        LargerComparison(
+            store,
+            output.progress,
+            rollup_seconds=settings.rollup_seconds,
+            since_ms=options.since,
+            wait_seconds=options.wait,
+            limit=options.limit,
+        ).run(findings)
     finally:
         store.close()
-    behind = _behind(reader) if findings.counts else None
+    behind = _behind(reader) if findings.counts else {}
     seconds = round(time.monotonic() - began_at, 1)
     if output.as_json:
         for difference in findings.differences:
@@ -50,19 +61,20 @@ def verify(options: argparse.Namespace, settings: Settings, output: Output) -> i
     return DIFFERENT if findings.counts else FINE
 
 
-def _behind(reader: TopicReader) -> int | None:
-    """How many records the persistence bridge has not committed: the likeliest cause of a difference."""
+def _behind(reader: TopicReader) -> dict[str, int]:
+    """How many records those bridges that write into the store have not committed: the likeliest cause."""
     try:
-        return sum(each.behind for each in Offsets(reader, [PERSIST]).read())
+        lags = Offsets(reader, list(_WRITERS)).read()
     except WorkersError:
-        return None
+        return {}
+    return {policy.name: sum(each.behind for each in lags if each.bridge == policy.name) for policy in _WRITERS}
 
 
 def _record(difference: Difference) -> dict[str, Any]:
     return {
         "difference": difference.kind,
         "document": difference.document or None,
-        "topic": CANDLES,
+        "topic": None if difference.partition is None else CANDLES,
         "partition": difference.partition,
         "offset": difference.offset,
         "reason": difference.reason,
@@ -75,22 +87,25 @@ def _json(candle: Candle | None) -> Any:
     return None if candle is None else exact_json(encode_candle(candle))
 
 
-def _summary(findings: Findings, behind: int | None, since_ms: int | None, seconds: float) -> dict[str, Any]:
+def _summary(findings: Findings, behind: Mapping[str, int], since_ms: int | None, seconds: float) -> dict[str, Any]:
     return {
         "result": "different" if findings.counts else "equal",
         "records": findings.records,
         "candles": findings.candles,
+        "larger_candles": findings.larger,
         **{str(kind): findings.counts[kind] for kind in Kind},
         "newer_in_store": findings.newer,
         "only_in_store": findings.only_in_store,
+        "unexplained": findings.unexplained,
         "dead_letters": findings.dead_letters,
-        "bridge_behind": behind,
+        "bridge_behind": behind.get(PERSIST.name),
+        "rollup_behind": behind.get(ROLLUP.name),
         "since": since_ms,
         "seconds": seconds,
     }
 
 
-def _print(findings: Findings, behind: int | None, seconds: float, output: Output) -> None:
+def _print(findings: Findings, behind: Mapping[str, int], seconds: float, output: Output) -> None:
     if findings.differences:
         output.table(["difference", "series", "open time (UTC)", "record", "what"], map(_row, findings.differences))
     total = findings.counts.total()
@@ -100,10 +115,11 @@ def _print(findings: Findings, behind: int | None, seconds: float, output: Outpu
         kinds = ", ".join(f"{findings.counts[kind]:,} {kind}" for kind in Kind if findings.counts[kind])
         output.say(f"{_count(total, 'difference')}: {kinds}", "bold red")
     else:
-        output.say("equal: the store holds the newest version of every candle in Kafka", "bold green")
+        output.say("equal: the store holds the newest version of every candle in Kafka, and what follows", "bold green")
     output.say(", ".join(_facts(findings, seconds)))
-    if behind:
-        output.say(f"the persistence bridge is {_count(behind, 'record')} behind: see `python -m workers lag`")
+    for bridge, records in behind.items():
+        if records:
+            output.say(f"the bridge {bridge} is {_count(records, 'record')} behind: see `python -m workers lag`")
 
 
 def _row(difference: Difference) -> Sequence[str]:
@@ -114,13 +130,16 @@ def _row(difference: Difference) -> Sequence[str]:
 
 
 def _facts(findings: Findings, seconds: float) -> list[str]:
-    facts = [f"{_count(findings.candles, 'candle')} in {_count(findings.records, 'record')} compared"]
+    facts = [f"{_count(findings.candles, 'candle')} in {_count(findings.records, 'record')}"]
+    facts.append(f"{_count(findings.larger, 'larger candle')} compared")
     if findings.newer:
         facts.append(f"{findings.newer:,} newer in the store")
     if findings.dead_letters:
         facts.append(f"{_count(findings.dead_letters, 'dead letter')} left out")
     if findings.only_in_store:
-        facts.append(f"{findings.only_in_store:,} more in the store than were read")
+        facts.append(f"{_count(findings.only_in_store, 'minute')} more in the store than were read")
+    if findings.unexplained:
+        facts.append(f"{findings.unexplained:,} larger of minutes that are no longer held")
     return [*facts, f"{seconds:g} s"]
 
 

@@ -173,6 +173,9 @@ def test_lists_series_and_their_bounds(store: CandleStore) -> None:
     assert store.edges(asked, newest=True) == {series: minute(7 + shift) for shift, series in enumerate(known)}
     assert store.edges(asked, newest=False) == {series: minute(2 + shift) for shift, series in enumerate(known)}
     assert store.edges([], newest=True) == {}
+    first = known[0]
+    assert store.edges([first], newest=True, until_ms=minute(7) - 1) == {first: minute(4)}
+    assert store.edges([first], newest=True, until_ms=minute(2) - 1) == {}
 
 
 def test_reads_candles_of_several_series_by_their_ids(
@@ -186,7 +189,22 @@ def test_reads_candles_of_several_series_by_their_ids(
     found = store.read_many([*ids_of(candles), absent])
 
     assert found == dict(zip(ids_of(candles), candles, strict=True)) | {damaged: None}
-    assert (store.read_many([]), store.count()) == ({}, len(candles))
+    assert store.read_many([]) == {}
+
+
+def test_reads_all_of_a_range_and_counts_by_interval(
+    store: CandleStore, client: MongoClient[Document], database: str
+) -> None:
+    candles = [make_candle(number) for number in range(9)]
+    five = make_candle(timestamp=minute(0) // 300_000 * 300_000, interval=Interval.M5)
+    store.write([*candles, five, make_candle(exchange="kraken")])
+    client[database].candles.update_one({"_id": ids_of(candles)[4]}, {"$unset": {"close": 1}})
+
+    found = store.read_range(SERIES, minute(3), minute(6))
+
+    assert found == {minute(3): candles[3], minute(4): None, minute(5): candles[5], minute(6): candles[6]}
+    assert store.read_range(SERIES, minute(20), minute(10)) == {}
+    assert [store.count(interval) for interval in (Interval.M1, Interval.M5, Interval.H1)] == [10, 1, 0]
 
 
 def ids_of(candles: list[Candle]) -> list[ObjectId]:

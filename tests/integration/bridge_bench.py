@@ -120,14 +120,15 @@ class BridgeBench:
         lease_seconds: float = 1.0,
         broker: DoorbellBroker | None = None,
         store: CandleStore | None = None,
+        group: str | None = None,
     ) -> Running:
-        """Start a bridge in a thread of this process."""
+        """Start a bridge in a thread of this process; ``group`` None: the bench's."""
         bridge = Bridge(
             self.policy(base, store),
             self.kafka_brokers,
             broker or make_broker(self.redis_url, self.namespace, retries=1),
             store=store or self.store,
-            group=self.group,
+            group=group or self.group,
             dead_letter_topic=self.topics["dlq"],
             lease_seconds=lease_seconds,
         )
@@ -180,10 +181,10 @@ class BridgeBench:
             time.sleep(0.05)
         assert held == expected
 
-    def committed(self, topic: str = CANDLES, partitions: int = 2) -> list[int]:
-        """What the group has committed, -1001 for nothing."""
+    def committed(self, topic: str = CANDLES, partitions: int = 2, *, group: str | None = None) -> list[int]:
+        """What a group has committed, -1001 for nothing; None: the bench's."""
         wanted = [TopicPartition(self.topics[topic], number) for number in range(partitions)]
-        found = committed_offsets(self.kafka_brokers, self.group, wanted, PATIENCE_SECONDS)
+        found = committed_offsets(self.kafka_brokers, group or self.group, wanted, PATIENCE_SECONDS)
         return [found.get((each.topic, each.partition), OFFSET_INVALID) for each in wanted]
 
     def wait_committed(self, offsets: list[int]) -> None:

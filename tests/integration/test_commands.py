@@ -25,6 +25,7 @@ from tests.integration.commands import ROOT, run, run_on_terminal
 from tests.integration.kafka_log import empty_topics, read_topic
 from workers.dead_letters import DeadLetters
 from workers.documents import Document, document_id, series_hash
+from workers.policies import POLICIES
 from workers.store import CandleStore
 from workers.watermark import Letter
 
@@ -82,6 +83,7 @@ def test_verify_says_equal_with_status_0(environment: dict[str, str], store: Can
     candles = [make_candle(number) for number in range(3)]
     produce(environment, *candles)
     store.write(candles)
+    store.roll_up(candles)
 
     ended = run(environment, "verify", "--wait", "0")
 
@@ -91,10 +93,31 @@ def test_verify_says_equal_with_status_0(environment: dict[str, str], store: Can
         "result": "equal",
         "records": 3,
         "candles": 3,
+        "larger_candles": 6,
         **{"missing": 0, "older": 0, "altered": 0, "unreadable": 0},
-        **{"newer_in_store": 0, "only_in_store": 0, "dead_letters": 0},
-        **{"bridge_behind": None, "since": None, "seconds": 0},
+        **{"newer_in_store": 0, "only_in_store": 0, "unexplained": 0, "dead_letters": 0},
+        **{"bridge_behind": None, "rollup_behind": None, "since": None, "seconds": 0},
     }
+
+
+def test_verify_names_larger_candles_as_well(environment: dict[str, str], store: CandleStore) -> None:
+    candles = [make_candle(number) for number in range(3)]
+    produce(environment, *candles)
+    store.write(candles)
+
+    ended = run(environment, "verify", "--wait", "0")
+    status, text = run_on_terminal(environment, "verify", "--wait", "0")
+
+    *differences, summary = ended.lines
+    assert (ended.status, status) == (1, 1)
+    assert [(each["difference"], each["topic"], each["stored"], each["reason"]) for each in differences] == [
+        ("missing", None, None, "not in the store")
+    ] * 6
+    assert {each["expected"]["interval"] for each in differences} == {"5m", "15m", "30m", "1h", "4h", "1d"}
+    assert (summary["missing"], summary["larger_candles"], summary["rollup_behind"]) == (6, 6, 3)
+    assert re.search(r"missing +sim\|BTC-USD\|5m +2020-11-23 21:15:00 +not in the store", text)
+    assert re.search(r"3 candles in 3 records, 6 larger candles compared, ", text)
+    assert "the bridge rollup is 3 records behind" in text
 
 
 def test_verify_names_each_kind_of_difference_with_status_1(
@@ -104,6 +127,7 @@ def test_verify_names_each_kind_of_difference_with_status_1(
     first = produce(environment, missing, older, altered, equal, b"poison")
     held = make_candle(1, state=State.OPEN)
     store.write([held, altered, equal])
+    store.roll_up([held, altered, equal])
     with MongoClient[Document](mongo_uri) as client:
         id_ = document_id(series_hash(altered.series), altered.timestamp)
         client[database].candles.update_one({"_id": id_}, {"$set": {"close": Decimal128("18382.07")}})
@@ -137,7 +161,7 @@ def test_verify_draws_a_table_on_a_terminal(environment: dict[str, str]) -> None
     assert "reading candles" in text, "no progress was shown"
     assert re.search(r"missing +sim\|BTC-USD\|1m +2020-11-23 21:17:00 +candles/3 @ \d+ +not in the store", text)
     assert "1 difference: 1 missing" in text
-    assert "the persistence bridge is 1 record behind" in text
+    assert "the bridge persist is 1 record behind" in text
     assert _COLOUR.search(text)
 
 
@@ -303,10 +327,15 @@ def test_replay_sends_the_named_letters_alone_and_as_often_as_one_likes(environm
 # -- lag --------------------------------------------------------------------------------------------------------------
 
 
-def test_lag_gives_every_partition_of_both_bridges(environment: dict[str, str]) -> None:
+def health_at(port: int) -> list[str]:
+    """Options that say where all bridges serve their metrics."""
+    return [word for name in POLICIES for word in ("--health", f"{name}=127.0.0.1:{port}")]
+
+
+def test_lag_gives_every_partition_of_all_bridges(environment: dict[str, str]) -> None:
     first = produce(environment, *(make_candle(number) for number in range(4)))
 
-    ended = run(environment, "lag", "--health", "persist=127.0.0.1:1", "--health", "fanout=127.0.0.1:1")
+    ended = run(environment, "lag", *health_at(1))
 
     places = [(line["bridge"], line["topic"], line["partition"]) for line in ended.lines]
     assert ended.status == 0
@@ -314,6 +343,8 @@ def test_lag_gives_every_partition_of_both_bridges(environment: dict[str, str]) 
         *(("persist", CANDLES, number) for number in range(8)),
         *(("fanout", CANDLES, number) for number in range(8)),
         ("fanout", "feeds", 0),
+        *(("rollup", CANDLES, number) for number in range(8)),
+        *(("rollup-live", CANDLES, number) for number in range(8)),
     ]
     line = ended.lines[3]
     assert (line["end"], line["behind"], line["in_flight"]) == (first + 4, 4, None)
@@ -329,11 +360,11 @@ def test_lag_takes_what_is_in_flight_from_the_bridge(environment: dict[str, str]
         port = listener.getsockname()[1]
     server = serve_health("127.0.0.1", port, Progress(), registry)
 
-    ended = run(environment, "lag", "--health", f"persist=127.0.0.1:{port}", "--health", f"fanout=127.0.0.1:{port}")
+    ended = run(environment, "lag", *health_at(port))
 
     server.shutdown()
     server.server_close()
-    assert [line["in_flight"] for line in ended.lines] == [None] * 3 + [17] + [None] * 13
+    assert [line["in_flight"] for line in ended.lines] == [None] * 3 + [17] + [None] * 29
 
 
 def test_watching_goes_on_until_it_is_interrupted(environment: dict[str, str]) -> None:
@@ -348,13 +379,13 @@ def test_watching_goes_on_until_it_is_interrupted(environment: dict[str, str]) -
     assert process.stdout is not None
 
     with process:
-        lines = [process.stdout.readline() for _ in range(2 * 17 + 1)]
+        lines = [process.stdout.readline() for _ in range(2 * 33 + 1)]
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         status = process.wait(15)
 
     assert status == 0
-    assert lines[0][:40] == lines[17][:40] == lines[34][:40]
+    assert lines[0][:40] == lines[33][:40] == lines[66][:40]
 
 
 def test_a_reader_that_went_away_is_no_traceback(environment: dict[str, str]) -> None:

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +17,7 @@ from ingest.codec import encode_candle
 from ingest.kafka import client_config
 from tests.conftest import MINUTE_MS, make_candle
 from tests.integration.bridge_bench import BridgeBench, serve_actors, topics_for, wait_until
+from tests.integration.comparing import later, nobody_watches
 from workers.comparison import Comparison
 from workers.dead_letters import DeadLetters
 from workers.differences import Difference, Findings, Kind
@@ -26,11 +26,6 @@ from workers.errors import KafkaUnavailable, TopicMissing
 from workers.store import CandleStore
 from workers.topic_reader import TopicReader
 from workers.watermark import Letter
-
-
-@contextmanager
-def nobody_watches(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
-    yield lambda count: None
 
 
 class Bench:
@@ -367,11 +362,3 @@ def test_services_that_are_not_there_are_named(bench: Bench) -> None:
         nowhere.run()
     with pytest.raises(TopicMissing, match="has no topic test-no-such-topic"):
         no_topic.run()
-
-
-@contextmanager
-def later(seconds: float, act: Callable[[], object]) -> Iterator[None]:
-    timer = threading.Timer(seconds, act)
-    timer.start()
-    yield
-    timer.join()
