@@ -38,8 +38,8 @@ PERSISTING: Final = ("bridge-persist", "workers-persist-1")
 COMPUTING: Final = ("bridge-rollup", "bridge-rollup-live", "workers-rollup-1")
 #: After a minute's own frame (ms).
 PROMISED_MS: Final = 250.0
-#: What is this far behind (seconds of updates) has caught up: `ROLLUP` gathers for 15 s.
-CAUGHT_UP_SECONDS: Final = 20.0
+#: What is this far behind (seconds of updates) has caught up: `ROLLUP_LIVE` commits only what it has published.
+CAUGHT_UP_SECONDS: Final = 75.0
 
 
 class Listener(threading.Thread):
