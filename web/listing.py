@@ -1,19 +1,20 @@
 """What `/api/pairs` lists, read from the store at most every other second however many ask.
 
-A list costs the store a look-up per series, and a second one now and then. So each process keeps one list, for two
+A list costs the store a look-up per pair, and one per series now and then. So each process keeps one list, for two
 seconds; of those who ask meanwhile one reads and the others wait for it. An answer says how old it is.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from ingest.candle import Series
+from ingest.candle import Interval, Series
 from web.answers import KnownSeries
 from web.catalogue import Catalogue
-from web.reading import DEADLINE_SECONDS, GetStore
+from web.reading import DEADLINE_SECONDS, CandleReader, GetStore
 from workers.errors import StoreUnavailable
+from workers.rollup import open_time
 from workers.store import deadline
 
 #: How long a list is good (seconds).
@@ -38,6 +39,7 @@ class SeriesListing:
         self._get_store, self._configured, self._monotonic = get_store, configured, monotonic
         self._lock = threading.Lock()
         self._held: Listing | None = None
+        self._newest: dict[Series, int] = {}
         self._earliest: dict[Series, int] = {}
         self._earliest_read_at = monotonic()
 
@@ -65,6 +67,18 @@ class SeriesListing:
             self._earliest, self._earliest_read_at = {}, now
         store = self._get_store()
         known = self._configured.with_stored(store.series()).series
-        newest = store.edges(known, newest=True)
+        newest = self._newest = self._read_newest(store, known)
         self._earliest |= store.edges([series for series in newest if series not in self._earliest], newest=False)
         return [KnownSeries(*series, self._earliest.get(series), newest.get(series)) for series in known]
+
+    def _read_newest(self, store: CandleReader, known: Sequence[Series]) -> dict[Series, int]:
+        newest = store.edges([series for series in known if series.interval is Interval.M1], newest=True)
+        to_ask = []
+        for series in known:
+            minute = newest.get(series._replace(interval=Interval.M1))
+            # Larger candles are made of stored minutes: none can be newer than the one of the newest minute.
+            if minute is not None and self._newest.get(series) == open_time(minute, series.interval):
+                newest[series] = self._newest[series]
+            elif series.interval is not Interval.M1:
+                to_ask.append(series)
+        return newest | store.edges(to_ask, newest=True)

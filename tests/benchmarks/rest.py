@@ -2,6 +2,8 @@
 
     python3 -m deploy.native services run .venv/bin/python -m tests.benchmarks.rest
 
+Candles of every interval are fetched in the same way, as many as a year has days: larger ones must not cost more.
+
 Bare PyMongo finds the documents and decodes them into a list. Ours is the whole of an uncached answer over HTTP: the
 request on a connection that is kept, gunicorn, the store, the body read. The two take turns, so that both meet the same
 noise; times are medians. Processor time, which noise changes less, is that of the client and, for ours, of gunicorn's
@@ -18,20 +20,27 @@ import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+from msgspec.structs import replace
 from pymongo import MongoClient
 
-from ingest.candle import Candle, State
-from tests.conftest import make_candle
+from ingest.candle import Candle, Interval, State
+from tests.conftest import MINUTE_MS, make_candle
 from tests.integration.web_processes import REST, free_port, running
+from web.listing import KEEP_SECONDS
 from workers.documents import MAX_SECONDS, Document, document_id, series_hash
+from workers.rollup import open_time
 from workers.settings import Settings
 from workers.store import make_store
 
 SIZES = (100, 1_000, 10_000)
+YEAR = 365
+PAIRS = 200
+LARGER = [interval for interval in Interval if interval is not Interval.M1]
 
 
 def main() -> None:
@@ -49,6 +58,8 @@ def main() -> None:
             with running(REST, port, Path(folder) / "rest.log", **environment) as gunicorn:
                 (worker,) = psutil.Process(gunicorn.pid).children()
                 _compare(client, name, worker, port, options.rounds)
+                _compare_intervals(worker, port, options.rounds)
+                _list_series(port)
                 if options.stream:
                     _stream(worker, port, options.stream)
         finally:
@@ -60,13 +71,21 @@ def _fill(uri: str, name: str, count: int) -> None:
     chance = random.Random(1)
     for start in range(0, count, 1000):
         assert store.write([_candle(number, chance) for number in range(start, min(start + 1000, count))]) == []
+    for interval in LARGER:
+        assert store.write([_candle(number, chance, interval) for number in range(YEAR)]) == []
+    for pair in range(1, PAIRS):
+        minute = replace(_candle(pair, chance), pair=f"C{pair}-USD")
+        larger = (replace(minute, interval=each, timestamp=open_time(minute.timestamp, each)) for each in LARGER)
+        assert store.write([minute, *larger]) == []
     store.close()
 
 
-def _candle(number: int, chance: random.Random) -> Candle:
+def _candle(number: int, chance: random.Random, interval: Interval = Interval.M1) -> Candle:
     open_, close = (Decimal(chance.randrange(1_800_000, 1_900_000)) / 100 for _ in range(2))
     return make_candle(
-        number,
+        interval=interval,
+        timestamp=(MINUTE_MS // interval.milliseconds + number) * interval.milliseconds,
+        minutes=chance.randint(1, interval.minutes),
         open=open_,
         close=close,
         high=max(open_, close) + Decimal("0.5"),
@@ -96,6 +115,37 @@ def _compare(client: MongoClient[Document], name: str, worker: psutil.Process, p
         pymongo, rest = _take_turns([bare, ours], worker, size, max(5, rounds // 10) if size == SIZES[-1] else rounds)
         figures = (pymongo.time, rest.time, rest.time / pymongo.time, pymongo.cpu, rest.cpu, rest.cpu / pymongo.cpu)
         print("{:7} {:9.2f} {:11.2f} {:7.2f} {:13.2f} {:11.2f} {:7.2f}".format(size, *figures), flush=True)
+    connection.close()
+
+
+def _compare_intervals(worker: psutil.Process, port: int, rounds: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def fetch(interval: Interval, size: int) -> None:
+        connection.request("GET", f"/api/candles?pair=BTC-USD&interval={interval.value}&limit={size}")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read().count(b'"minutes"')) == (200, size)
+
+    costs = _take_turns([partial(fetch, interval) for interval in Interval], worker, YEAR, rounds)
+    print(f"{YEAR} candles with all that is known of them:")
+    print("interval   time, ms   processor time, ms")
+    for interval, cost in zip(Interval, costs, strict=True):
+        print(f"{interval.value:>8} {cost.time:10.2f} {cost.cpu:20.2f}", flush=True)
+    connection.close()
+
+
+def _list_series(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    times = []
+    for turn in range(6):
+        time.sleep(KEEP_SECONDS if turn else 0.0)
+        started = time.perf_counter()
+        connection.request("GET", "/api/pairs")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read().count(b'"newest"')) == (200, PAIRS * len(Interval))
+        times.append((time.perf_counter() - started) * 1000)
+    later = statistics.median(times[1:])
+    print(f"/api/pairs, {PAIRS} pairs in {len(Interval)} intervals: first {times[0]:.0f} ms, later {later:.0f} ms")
     connection.close()
 
 

@@ -13,6 +13,7 @@ from web.listing import SeriesListing
 from workers.errors import StoreUnavailable
 
 BTC, ETH = (Series("sim", pair, Interval.M1) for pair in ("BTC-USD", "ETH-USD"))
+FIVES = BTC._replace(interval=Interval.M5)
 
 
 class Edges:
@@ -20,7 +21,7 @@ class Edges:
 
     def __init__(self) -> None:
         self.held = {BTC: (minute(0), minute(5))}
-        self.asked: list[tuple[str, bool]] = []
+        self.asked: list[tuple[Series, bool]] = []
         self.away = False
         self.gate = threading.Event()
         self.gate.set()
@@ -32,7 +33,7 @@ class Edges:
         return sorted(self.held)
 
     def edges(self, all_series: Sequence[Series], *, newest: bool) -> dict[Series, int]:
-        self.asked += [(series.pair, newest) for series in all_series]
+        self.asked += [(series, newest) for series in all_series]
         return {series: self.held[series][newest] for series in all_series if series in self.held}
 
 
@@ -72,8 +73,31 @@ def test_earliest_times_are_asked_for_once_a_minute(store: Edges, listing: Serie
         listing.read()
         clock.advance(2)
 
-    assert store.asked.count(("BTC-USD", True)) == 31
-    assert store.asked.count(("BTC-USD", False)) == 2
+    assert store.asked.count((BTC, True)) == 31
+    assert store.asked.count((BTC, False)) == 2
+
+
+def test_larger_candles_are_asked_for_only_when_a_newer_one_can_be_there(
+    store: Edges, listing: SeriesListing, clock: FakeClock
+) -> None:
+    newest: list[tuple[int | None, bool]] = []
+    # Minutes 0 to 2 belong to the candle that opens two minutes before them, minute 3 begins the next.
+    for number in (1, 2, 3, 3, 3):
+        store.held[BTC] = (minute(0), minute(number))
+        store.held[FIVES] = (minute(-2), minute(-2 if len(newest) < 3 else 3))
+        store.asked.clear()
+        (_, fives, _), _ = listing.read()
+        newest.append((fives.newest, (FIVES, True) in store.asked))
+        clock.advance(2)
+
+    # The candle of the new minute is written a moment later.
+    assert newest == [
+        (minute(-2), True),
+        (minute(-2), False),
+        (minute(-2), True),
+        (minute(3), True),
+        (minute(3), False),
+    ]
 
 
 def test_a_failure_is_not_kept(store: Edges, listing: SeriesListing) -> None:
@@ -107,4 +131,4 @@ def test_of_many_who_ask_at_once_one_reads(store: Edges, listing: SeriesListing)
         thread.join(10)
 
     assert answers == [(rows(5), 0)] * 8
-    assert store.asked == [("BTC-USD", True), ("ETH-USD", True), ("BTC-USD", False)]
+    assert store.asked == [(BTC, True), (ETH, True), (BTC, False)]
