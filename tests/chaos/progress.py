@@ -5,17 +5,18 @@ From these samples follows when a fault had passed (`recovered_after`) and when 
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ingest.kafka import client_config
 from ingest.topics import CANDLES
-from workers.policies import POLICIES
+from workers.policies import FANOUT, PERSIST, POLICIES
 
-#: That of each bridge.
+#: That of each bridge, and of those that move minutes alone.
 GROUPS = tuple(policy.group for policy in POLICIES.values())
+MINUTES_GROUPS = (PERSIST.group, FANOUT.group)
 SAMPLE_SECONDS = 0.25
 _ANSWER_SECONDS = 2.0
 
@@ -43,8 +44,8 @@ class Sample:
         )
 
 
-def recovered_after(samples: Sequence[Sample], moment: float) -> float | None:
-    """Seconds from a moment until everything accepted before it, and something later, was committed by every group.
+def recovered_after(samples: Sequence[Sample], moment: float, groups: Collection[str] = GROUPS) -> float | None:
+    """Seconds from a moment until everything accepted before it, and something later, was committed by these groups.
 
     None if that did not happen within the samples. Bridges commit once a second, which is part of the answer.
     """
@@ -54,7 +55,7 @@ def recovered_after(samples: Sequence[Sample], moment: float) -> float | None:
     before = later[0]
     for sample in later[1:]:
         ends = before.ends if sample.incarnation == before.incarnation else dict.fromkeys(sample.ends, 0)
-        if all(_is_past(sample.committed[group], ends, sample.ends) for group in GROUPS):
+        if all(_is_past(sample.committed[group], ends, sample.ends) for group in groups):
             return sample.at - moment
     return None
 

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 #: Pattern of faults, and what is promised of them beside that nothing is lost, doubled or moved back; the first fits.
 PROMISES: Final = (
+    ("kill:workers-rollup-*", "larger candles right again in 30 s"),
+    ("kill:bridge-rollup*", "larger candles right again in 30 s"),
     ("kill:workers-*", "everything persisted again in 15 s"),
     ("kill:bridge-*", "everything persisted again in 15 s"),
     ("kill:redis", "everything persisted again in 15 s"),
