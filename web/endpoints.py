@@ -103,7 +103,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/api/candles",
         group="Candles",
         summary="Candles of one pair with all that is known of them.",
-        description=_CANDLES + " Of two versions of a candle the one with the higher `rev` is valid.",
+        description=_CANDLES + " Of two versions of a candle the one with the higher `rev` is valid. `minutes` says "
+        "of how many of its minutes a candle is made.",
         example="/api/candles?pair=BTC-USD&limit=3",
         parameters=CANDLES_PARAMETERS,
         answers={
