@@ -1,12 +1,15 @@
-"""For whoever asks for it: the REST API as it runs (gunicorn, a store and a Redis), and a bench for bridges."""
+"""For whoever asks for it: the REST API as it runs (gunicorn, a store and a Redis), a bench for bridges, programs."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from tests.integration.bridge_bench import BridgeBench, serve_actors, topics_for
+from tests.integration.programs import REDIS_DATABASE, Programs
 from tests.integration.web_processes import REST, free_port, running
 from workers.settings import Settings
 from workers.store import CandleStore, make_store
@@ -59,3 +62,28 @@ def bench(
     serve_actors(bench, monkeypatch)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def program_environment(kafka_brokers: str, redis_url: str, mongo_uri: str, database: str) -> Iterator[dict[str, str]]:
+    """Settings of a bridge or worker as a process, with services of this test's own."""
+    url = f"{redis_url.rsplit('/', 1)[0]}/{REDIS_DATABASE}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield os.environ | {
+            "KAFKA_BROKERS": kafka_brokers,
+            "REDIS_URL": url,
+            "MONGO_URI": mongo_uri,
+            "MONGO_DB": database,
+            "HEALTH_PORT": str(free_port()),
+            "LOG_FORMAT": "json",
+        }
+        client.flushdb()
+
+
+@pytest.fixture
+def programs(program_environment: dict[str, str], tmp_path: Path) -> Iterator[Programs]:
+    """Starts bridges and workers as processes."""
+    started = Programs(program_environment, tmp_path)
+    yield started
+    started.close()

@@ -1,18 +1,14 @@
 """Bridges and workers as the processes that supervisors start."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psutil
 import pytest
-import redis
 from confluent_kafka import Producer
 from pymongo import MongoClient
 
@@ -22,67 +18,21 @@ from ingest.topics import CANDLES, ensure_topics
 from tests.chaos.proxy import Mode, Proxies
 from tests.conftest import make_candle
 from tests.integration.bridge_bench import BridgeBench, topics_for, wait_until
+from tests.integration.programs import ROOT, Programs, lives, workers_command
 from tests.integration.web_processes import free_port
 from workers.broker import make_broker
 
-ROOT = Path(__file__).parents[2]
-#: Processes use the real names of queues and keys: a database of Redis of their own keeps them apart.
-REDIS_DATABASE = 9
-
 
 @pytest.fixture
-def environment(kafka_brokers: str, redis_url: str, mongo_uri: str, database: str) -> Iterator[dict[str, str]]:
+def environment(program_environment: dict[str, str]) -> dict[str, str]:
     """Settings of a process, with services of this test's own."""
-    url = f"{redis_url.rsplit('/', 1)[0]}/{REDIS_DATABASE}"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
-    yield os.environ | {
-        "KAFKA_BROKERS": kafka_brokers,
-        "REDIS_URL": url,
-        "MONGO_URI": mongo_uri,
-        "MONGO_DB": database,
-        "HEALTH_PORT": str(port),
-        "LOG_FORMAT": "json",
-    }
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
+    return program_environment
 
 
 @pytest.fixture
-def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(programs: Programs) -> Callable[..., subprocess.Popen[bytes]]:
     """A function that starts a program and returns once its ``/livez`` answers."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*command: str, **more: str) -> subprocess.Popen[bytes]:
-        log = tmp_path / f"{len(started)}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment | more, stdout=output, stderr=output)
-        started.append(process)
-        wait_until(lambda: lives(environment) or process.poll() is not None, f"/livez of {command}")
-        assert process.poll() is None, log.read_text()
-        return process
-
-    yield start
-    for process in started:
-        children = psutil.Process(process.pid).children() if process.poll() is None else []
-        process.kill()
-        process.wait()
-        for child in children:
-            child.kill()
-
-
-def lives(environment: dict[str, str]) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{environment['HEALTH_PORT']}/livez", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def workers_command(queue: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "dramatiq", "workers", "-Q", queue, "-p", "1", "-t", "2", "--skip-logging")
+    return programs.start
 
 
 def exit_status(process: subprocess.Popen[bytes]) -> tuple[int, bool]:
