@@ -100,6 +100,8 @@ class Buckets:
             outcomes += self._close_before([bucket for bucket in versions if bucket not in stored], newest)
             left = self._write(versions, stored)
             outcomes[Outcome.WRITTEN] += len(versions) - len(left)
+            made = {bucket: versions[bucket] for bucket in versions.keys() - stored.keys() - set(left)}
+            outcomes += self._close_overtaken(made, newest)
         raise StoreUnavailable("recompute", f"others keep writing {len(left)} candles, {left[0].series.key} for one")
 
     def _versions(
@@ -139,6 +141,16 @@ class Buckets:
                 left_open.append(Bucket(bucket.series, held.timestamp))
                 newest.learn(_minutes(bucket), bucket.timestamp)
         return self.recompute(sorted(set(left_open)), newest)
+
+    def _close_overtaken(self, made: Mapping[Bucket, Candle], newest: Newest) -> Counter[Outcome]:
+        """Close those of the new candles after which another writer made one while these were not there yet.
+
+        It looked for them in vain; whatever it looked after was written before, so whoever asks now finds it.
+        """
+        running = [bucket for bucket, candle in made.items() if candle.state.rank < State.PROVISIONAL.rank]
+        for minutes in {_minutes(bucket) for bucket in running}:
+            newest.learn(minutes, self._newest(minutes))
+        return self.recompute(sorted(bucket for bucket in running if newest.of(bucket) >= bucket.end), newest)
 
     def _newest(self, series: Series) -> int:
         # The primary key alone answers: the open time is part of it.

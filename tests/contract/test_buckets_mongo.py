@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from pymongo import MongoClient
 
 from ingest.candle import Candle, Interval, Series, State
 from ingest.revision import rank_of
 from tests.conftest import make_candle
-from workers.buckets import Newest, Outcome, levels_of
+from workers.buckets import Buckets, Newest, Outcome, levels_of
 from workers.documents import Document
 from workers.rollup import LEVELS, Bucket
 from workers.store import CandleStore
@@ -192,3 +193,29 @@ def test_history_that_comes_late_is_over_at_once(store: CandleStore) -> None:
 
     (five,) = store.find(of(Interval.M5), limit=1)
     assert (five.state, five.minutes) == (State.PROVISIONAL, 3)
+
+
+def test_a_candle_that_another_writer_overtakes_while_it_is_made_is_closed(
+    store: CandleStore, client: MongoClient[Document], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = [minute(number) for number in range(3)], minute(61)
+    other = CandleStore(client, database, "candles")
+    ask = Buckets._newest
+    overtaken: list[Series] = []
+
+    def ask_and_be_overtaken(buckets: Buckets, series: Series) -> int:
+        found = ask(buckets, series)
+        if not overtaken:
+            overtaken.append(series)
+            assert other.write([second]) == []
+            other.roll_up([second])
+        return found
+
+    assert store.write(first) == []
+    monkeypatch.setattr(Buckets, "_newest", ask_and_be_overtaken)
+    store.roll_up(first)
+
+    assert overtaken == [MINUTES]
+    found = {interval: store.find(of(interval), limit=10, newest_first=False) for interval in LEVELS}
+    over = {Interval.M5, Interval.M15, Interval.M30, Interval.H1}
+    assert {interval for interval, candles in found.items() if candles[0].state is State.PROVISIONAL} == over
