@@ -20,7 +20,7 @@ from ingest.candle import Candle, Interval, Series, State
 from workers.documents import (
     Document,
     DocumentCollection,
-    candle_of,
+    candle_or_none,
     document_id,
     document_of,
     id_range,
@@ -91,7 +91,9 @@ class Buckets:
         for _ in range(_ATTEMPTS):
             if not left:
                 return outcomes
-            stored = self._read(left)
+            stored, damaged = self._read(left)
+            # Nothing is known of their rev, so nothing can be written over them; they must not hold up all others.
+            left = [bucket for bucket in left if bucket not in damaged]
             for bucket in left:
                 if bucket not in stored:
                     newest.ask_once(bucket, self._newest)
@@ -133,7 +135,7 @@ class Buckets:
         before = {bucket: Bucket(bucket.series, bucket.timestamp - _length(bucket)) for bucket in new}
         # One that is new itself will be closed by what is known of its series.
         before = {bucket: direct for bucket, direct in before.items() if direct not in before}
-        stored = self._read(before.values())
+        stored, _ = self._read(before.values())
         left_open = []
         for bucket, direct in before.items():
             held = stored.get(direct) or self._last_before(direct)
@@ -162,18 +164,22 @@ class Buckets:
         if ids is None:
             return None
         cursor = self._candles.find({"_id": ids}).sort("_id", pymongo.DESCENDING).limit(1)
-        return next((candle_of(bucket.series, document) for document in cursor), None)
+        return next((candle_or_none(document) for document in cursor), None)
 
-    def _read(self, buckets: Collection[Bucket]) -> dict[Bucket, Candle]:
+    def _read(self, buckets: Collection[Bucket]) -> tuple[dict[Bucket, Candle], set[Bucket]]:
+        """What is stored, and what is stored and no candle."""
         ids = {_id_of(bucket.series, bucket.timestamp): bucket for bucket in buckets}
-        return {ids[each["_id"]]: candle_of(ids[each["_id"]].series, each) for each in self._find(ids)}
+        found = {ids[each["_id"]]: candle_or_none(each) for each in self._find(ids)}
+        damaged = {bucket for bucket, candle in found.items() if candle is None}
+        return {bucket: candle for bucket, candle in found.items() if candle is not None}, damaged
 
     def _parts(self, buckets: Sequence[Bucket]) -> dict[Bucket, list[Candle]]:
         found: dict[Bucket, list[Candle]] = {bucket: [] for bucket in buckets}
         ids = {_id_of(bucket.below, time): bucket for bucket in buckets for time in bucket.part_times}
         for document in self._find(ids):
-            bucket = ids[document["_id"]]
-            found[bucket].append(candle_of(bucket.below, document))
+            part = candle_or_none(document)
+            if part is not None and part.series == ids[document["_id"]].below:
+                found[ids[document["_id"]]].append(part)
         return found
 
     def _find(self, ids: Iterable[ObjectId]) -> Iterator[Document]:

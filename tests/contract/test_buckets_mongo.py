@@ -219,3 +219,25 @@ def test_a_candle_that_another_writer_overtakes_while_it_is_made_is_closed(
     found = {interval: store.find(of(interval), limit=10, newest_first=False) for interval in LEVELS}
     over = {Interval.M5, Interval.M15, Interval.M30, Interval.H1}
     assert {interval for interval, candles in found.items() if candles[0].state is State.PROVISIONAL} == over
+
+
+def test_a_document_that_is_no_candle_holds_up_nothing_else(
+    store: CandleStore, client: MongoClient[Document], database: str
+) -> None:
+    minutes = [minute(number, State.PROVISIONAL) for number in range(10)]
+    assert store.write(minutes) == []
+    store.roll_up(minutes)
+    damaged = {"$set": {"open": "much"}}
+    for interval, opens in (("1m", DAY_MS), ("5m", DAY_MS + 5 * MINUTE_MS)):
+        changed = client[database].candles.update_one({"interval": interval, "timestamp": opens}, damaged)
+        assert changed.modified_count == 1
+    corrected = [minute(number, State.CORRECTED, high=Decimal(5000)) for number in (1, 6)]
+    assert store.write(corrected) == []
+
+    store.roll_up(corrected)
+
+    (five,) = store.find(of(Interval.M5), until_ms=DAY_MS, limit=1)
+    left_alone = client[database].candles.find_one({"interval": "5m", "timestamp": DAY_MS + 5 * MINUTE_MS})
+    assert (five.high, five.minutes) == (Decimal(5000), 4)
+    assert left_alone is not None
+    assert left_alone["open"] == "much"
