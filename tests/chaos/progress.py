@@ -60,6 +60,16 @@ def recovered_after(samples: Sequence[Sample], moment: float, groups: Collection
     return None
 
 
+def came_after(samples: Sequence[Sample], moment: float) -> bool:
+    """Whether something was accepted after a moment; else nothing can show how soon it would have taken effect."""
+    later = [sample for sample in samples if sample.at >= moment]
+    # Of a topic that is made anew everything came later.
+    return any(
+        sum(sample.ends.values()) > (sum(later[0].ends.values()) if sample.incarnation == later[0].incarnation else 0)
+        for sample in later
+    )
+
+
 def _is_past(committed: Mapping[int, int], target: Mapping[int, int], ends: Mapping[int, int]) -> bool:
     # Not above the ends: else it is the commit of a topic that is gone.
     return (

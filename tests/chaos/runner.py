@@ -18,7 +18,7 @@ from tests.chaos.cluster import Cluster, Clusters
 from tests.chaos.evidence import Evidence
 from tests.chaos.faults import FAULTS
 from tests.chaos.keeper import wait_for
-from tests.chaos.progress import MINUTES_GROUPS, recovered_after
+from tests.chaos.progress import MINUTES_GROUPS, came_after, recovered_after
 from tests.chaos.schedule import Planned
 from tests.chaos.taps import start_taps
 
@@ -198,7 +198,8 @@ def _judge(cluster: Cluster, evidence: Evidence, result: Result) -> None:
     _measure(cluster, result)
     bounds = [f"{what}: {took:.1f} s, promised are {bound:g} s" for what, took, bound in cluster.timed if took > bound]
     for happened in result.happened:
-        if happened.disturbed or not any(fnmatchcase(happened.fault, name) for name in DEATHS):
+        is_death = any(fnmatchcase(happened.fault, name) for name in DEATHS)
+        if happened.disturbed or not is_death or not came_after(cluster.progress.samples, happened.over_at):
             continue
         for what, took, bound in (
             ("not persisted", happened.persisted_seconds, PERSISTED_BOUND_SECONDS),

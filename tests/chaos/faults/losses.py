@@ -5,13 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGINT
+from typing import Any
 
 import redis
 from confluent_kafka.admin import AdminClient
 
 from ingest.kafka import make_admin
 from ingest.topics import ensure_topics
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import PAIRS, Cluster
 from tests.chaos.data import copy_tree, empty
 from tests.chaos.faults.base import Fault
 from tests.chaos.keeper import wait_for
@@ -112,11 +113,19 @@ class Recreate(Fault):
     kind = "recreate"
     seconds = (1.0, 5.0)
     alone = True
+    asks_redis = True
 
     def begin(self, cluster: Cluster) -> None:
         """Delete the topic when everything in it is committed."""
         cluster.keeper.hold_down("simulate")
-        cluster.progress.wait_caught_up("everything read before the topic goes", seconds=_CAUGHT_UP_SECONDS, quiet=2)
+        with redis.Redis.from_url(cluster.redis_url, socket_timeout=2) as client:
+            watcher: Any = client.pubsub()
+            # What nobody watches is put off, and not committed before; ingest would wait the longer for the exchange.
+            watcher.subscribe(*(f"live.ch:{{sim|{pair}|5m}}" for pair in PAIRS))
+            cluster.progress.wait_caught_up(
+                "everything read before the topic goes", seconds=_CAUGHT_UP_SECONDS, quiet=2
+            )
+            watcher.close()
         admin = make_admin(cluster.kafka_brokers)
         for future in admin.delete_topics([self.target]).values():
             future.result()

@@ -1,6 +1,8 @@
 """When a fault had passed is read off samples of Kafka's ends and the commits of every group."""
 
-from tests.chaos.progress import GROUPS, MINUTES_GROUPS, Sample, recovered_after
+import pytest
+
+from tests.chaos.progress import GROUPS, MINUTES_GROUPS, Sample, came_after, recovered_after
 
 PERSIST, FANOUT = MINUTES_GROUPS
 OTHERS = set(GROUPS) - {PERSIST, FANOUT}
@@ -32,6 +34,19 @@ def test_it_has_not_recovered_while_nothing_new_comes() -> None:
     samples = [sample(11, 100, 90, 90), sample(12, 100, 100, 100)]
 
     assert recovered_after(samples, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("later", "came"),
+    [
+        (sample(12, 100, 100, 100), False),
+        (sample(12, 101, 100, 100), True),
+        (sample(12, 1, 0, 0, incarnation=1), True),
+        (Sample(12, 1, {}, {group: {} for group in GROUPS}), False),
+    ],
+)
+def test_something_came_when_the_topic_grew_or_a_new_one_has_records(later: Sample, came: bool) -> None:
+    assert came_after([sample(9, 90, 90, 90), sample(11, 100, 90, 90), later], 10) is came
 
 
 def test_it_has_not_recovered_while_a_partition_was_never_committed() -> None:
