@@ -4,7 +4,7 @@ import logging
 import pickle
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -18,7 +18,7 @@ from tests.chaos.cluster import Cluster, Clusters
 from tests.chaos.evidence import Evidence
 from tests.chaos.faults import FAULTS
 from tests.chaos.keeper import wait_for
-from tests.chaos.progress import MINUTES_GROUPS, came_after, recovered_after
+from tests.chaos.progress import GROUPS, MINUTES_GROUPS, came_after, recovered_after
 from tests.chaos.schedule import Planned
 from tests.chaos.taps import start_taps
 
@@ -86,6 +86,7 @@ def run_once(
     seconds: float,
     *,
     one_by_one: bool = False,
+    wait_for_groups: Collection[str] = GROUPS,
     commands: Mapping[str, tuple[str, ...]] | None = None,
     keep: Path | None = None,
 ) -> Result:
@@ -97,6 +98,7 @@ def run_once(
         plan: The faults.
         seconds: How long to go on, at least, from the first candles on.
         one_by_one: Wait before each fault until the system has recovered from the one before.
+        wait_for_groups: Whose recovery that is.
         commands: Programs to start by another command, with which the harness itself is tested.
         keep: A folder for logs and evidence of a run that violates something; None: none are kept.
 
@@ -108,7 +110,7 @@ def run_once(
     with clusters.start(commands or {}) as cluster:
         wait_for("candles flow", lambda: flows(cluster), FLOW_SECONDS)
         taps = start_taps(cluster)
-        _act(cluster, plan, seconds, result, one_by_one=one_by_one)
+        _act(cluster, plan, seconds, result, wait_for_groups if one_by_one else ())
         cluster.keeper.hold_down("simulate")
         # What nobody watches may wait for a while, and its offset is not committed before.
         taps.clients.follow_all_larger()
@@ -132,8 +134,10 @@ def flows(cluster: Cluster) -> bool:
     return bool(samples) and all(sum(each.values()) > 0 for each in samples[-1].committed.values())
 
 
-def _act(cluster: Cluster, plan: Sequence[Planned], seconds: float, result: Result, *, one_by_one: bool) -> None:
-    """Bring about the faults, each in its turn.
+def _act(
+    cluster: Cluster, plan: Sequence[Planned], seconds: float, result: Result, wait_for_groups: Collection[str]
+) -> None:
+    """Bring about the faults, each in its turn, and after these groups have recovered from the one before.
 
     Some take a while to bring about; the plan's time stands still meanwhile, so that it stays true what overlaps.
     """
@@ -156,8 +160,8 @@ def _act(cluster: Cluster, plan: Sequence[Planned], seconds: float, result: Resu
             else:
                 result.skipped[fault.name] = f"not possible for {READY_SECONDS:g} s"
             return
-        if one_by_one and result.happened:
-            _wait_recovered(cluster, result.happened[-1])
+        if wait_for_groups and result.happened:
+            _wait_recovered(cluster, result.happened[-1], wait_for_groups)
         logger.info("%s begins", fault.name)
         happened = Happened(fault.name, time.time())
         result.happened.append(happened)
@@ -183,11 +187,11 @@ def _act(cluster: Cluster, plan: Sequence[Planned], seconds: float, result: Resu
         busy += time.monotonic() - before
 
 
-def _wait_recovered(cluster: Cluster, happened: Happened) -> None:
+def _wait_recovered(cluster: Cluster, happened: Happened, groups: Collection[str]) -> None:
     with suppress(TimeoutError):  # the results say that it did not
         wait_for(
             "recovery",
-            lambda: recovered_after(cluster.progress.samples, happened.over_at) is not None,
+            lambda: recovered_after(cluster.progress.samples, happened.over_at, groups) is not None,
             LONGEST_RECOVERY_SECONDS,
         )
 
@@ -199,13 +203,13 @@ def _judge(cluster: Cluster, evidence: Evidence, result: Result) -> None:
     bounds = [f"{what}: {took:.1f} s, promised are {bound:g} s" for what, took, bound in cluster.timed if took > bound]
     for happened in result.happened:
         is_death = any(fnmatchcase(happened.fault, name) for name in DEATHS)
-        if happened.disturbed or not is_death or not came_after(cluster.progress.samples, happened.over_at):
+        if not is_death or not came_after(cluster.progress.samples, happened.over_at):
             continue
         for what, took, bound in (
             ("not persisted", happened.persisted_seconds, PERSISTED_BOUND_SECONDS),
             ("not recovered", happened.recovered_seconds, RECOVERED_BOUND_SECONDS),
         ):
-            if took is None or took > bound:
+            if (took is None or took > bound) and not _is_disturbed(happened, took, result):
                 bounds.append(f"{happened.fault}: {what} after {bound:g} s (took {took})")
     found = {"bounds": bounds, "deaths": _deaths(cluster)} | {name: check(evidence) for name, check in CHECKERS.items()}
     result.violations |= {name: each for name, each in found.items() if each}
@@ -225,11 +229,16 @@ def _measure(cluster: Cluster, result: Result) -> None:
         samples = cluster.progress.samples
         took = happened.recovered_seconds = recovered_after(samples, happened.over_at)
         happened.persisted_seconds = recovered_after(samples, happened.over_at, MINUTES_GROUPS)
-        recovered_at = float("inf") if took is None else happened.over_at + took
-        happened.disturbed = any(
-            other is not happened and other.began_at < recovered_at and other.over_at > happened.over_at
-            for other in result.happened
-        )
+        happened.disturbed = _is_disturbed(happened, took, result)
+
+
+def _is_disturbed(happened: Happened, took: float | None, result: Result) -> bool:
+    """Whether another fault was there before so many seconds after one was over."""
+    until = float("inf") if took is None else happened.over_at + took
+    return any(
+        other is not happened and other.began_at < until and other.over_at > happened.over_at
+        for other in result.happened
+    )
 
 
 def _keep(cluster: Cluster, evidence: Evidence, folder: Path) -> None:

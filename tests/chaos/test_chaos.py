@@ -7,6 +7,7 @@ import pytest
 from deploy.native.stack import ROOT
 from tests.chaos.cluster import Clusters
 from tests.chaos.faults import FAULTS, KINDS
+from tests.chaos.progress import MINUTES_GROUPS
 from tests.chaos.report import line
 from tests.chaos.runner import run_once
 from tests.chaos.schedule import GAP_SECONDS, line_up
@@ -76,7 +77,16 @@ def test_nothing_is_lost_doubled_or_turned_back_when(what: str, clusters: Cluste
     planned = line_up(BUNDLES[what], FAULTS)
     kept = clusters.stack.run_dir / "failed" / "-".join(what.split()[:2])
 
-    result = run_once(clusters, what, planned, planned[-1].until + GAP_SECONDS, one_by_one=True, keep=kept)
+    result = run_once(
+        clusters,
+        what,
+        planned,
+        planned[-1].until + GAP_SECONDS,
+        one_by_one=True,
+        # Those that make larger candles take longer; what they owe by then has to be right at rest.
+        wait_for_groups=MINUTES_GROUPS,
+        keep=kept,
+    )
 
     print(line(result))
     assert result.violations == {}, line(result)

@@ -1,4 +1,4 @@
-"""Workers and a bridge that write larger candles over whatever is stored by then, some of them much later than others."""
+"""Workers and a bridge that write larger candles over whatever is stored by then, some of them later than others."""
 
 import sys
 import time
