@@ -32,7 +32,9 @@ class Assignment:
         #: What Kafka and the store were last known to have as this partition's watermark.
         self.committed: int | None = None
         self.stored: int | None = None
-        #: Since when (monotonic seconds) the watermark is above the stored one; None while it is not.
+        #: How often the store was told, as far as is known; 0: nothing is known.
+        self.advances = 0
+        #: Since when (monotonic seconds) something took effect after the store was last told; None: nothing did.
         self.unsaved_since: float | None = None
         #: Offset that reading must go to before anything counts; None once it is there.
         self.seek_to: int | None = None

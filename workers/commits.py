@@ -12,7 +12,7 @@ from workers import metrics
 from workers.assignment import Assignment
 from workers.errors import StoreUnavailable
 from workers.outage import Outage
-from workers.store import CandleStore
+from workers.store import CandleStore, Watermark
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 WAIT_SECONDS: Final = 2.0
 
 #: A store that is restored from a copy loses what it took since, and the watermark tells: it is lower than the one that
-#: was stored last. Unless none was stored between the copy and the restore, so what was done while that did not succeed
-#: for longer than this is read again. No copy is younger.
+#: was stored last, or was advanced less often. For it is stored even where it stands still, if batches behind the one that
+#: it waits for took effect. Unless none was stored between the copy and the restore, so what was done while that did not
+#: succeed for longer than this is read again. No copy is younger.
 TRUST_SECONDS: Final = 3.0
 #: A store that is merely slow must not make us read the same for ever: twice as long each time, up to this.
 MOST_TRUST_SECONDS: Final = 60.0
@@ -33,7 +34,7 @@ class _Advanced(NamedTuple):
     assignment: Assignment
     #: The watermark that was to be stored, and the stored one before.
     offset: int
-    before: int | None
+    before: Watermark | None
     #: When the store was asked, and when it had answered (monotonic seconds).
     asked_at: float
     answered_at: float
@@ -120,7 +121,7 @@ class Commits:
         store = self._store
         given_up = {id(each.assignment) for each in lacking}
         moved = [
-            (each, each.start.key, watermark, each.stored)
+            (each, each.start.key, watermark, None if each.stored is None else Watermark(each.stored, each.advances))
             for each in assignments
             if each.start is not None
             and (watermark := each.batches.watermark) is not None
@@ -156,10 +157,12 @@ class Commits:
     def _lacking(self, answer: _Advanced) -> Lacking | None:
         """What a partition has to read again after its watermark was stored, if anything."""
         assignment, before, last = answer.assignment, answer.before, answer.assignment.stored
-        if last is not None and (before is None or before < last):
-            logger.warning("store holds an older copy, reading again", extra={**assignment.where, "offset": before})
-            return Lacking(assignment, before, before)
-        stored = answer.offset if before is None else max(answer.offset, before)
+        if last is not None and (before is None or before.offset < last or before.advances < assignment.advances):
+            offset = None if before is None else before.offset
+            logger.warning("store holds an older copy, reading again", extra={**assignment.where, "offset": offset})
+            return Lacking(assignment, offset, offset)
+        stored = answer.offset if before is None else max(answer.offset, before.offset)
+        assignment.advances = 1 if before is None else before.advances + 1
         since = assignment.unsaved_since
         if since is None or answer.answered_at - since <= self._trust_seconds:
             assignment.stored = stored
@@ -175,5 +178,8 @@ class Commits:
 
 
 def _is_unsaved(assignment: Assignment) -> bool:
+    """Whether something took effect of which the stored watermark does not tell."""
     watermark = assignment.batches.watermark
-    return watermark is not None and (assignment.stored is None or watermark > assignment.stored)
+    if watermark is None:
+        return False
+    return assignment.stored is None or watermark > assignment.stored or any(each.done for each in assignment.batches)

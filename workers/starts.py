@@ -95,7 +95,8 @@ class StartFinder:
         offset = committed.get(place, -1)
         if self._store is None:
             return Start(*place, offset if offset >= 0 else recent.get(place, OFFSET_BEGINNING), key, None)
-        stored = self._store.read_watermark(key)
+        watermark = self._store.read_watermark(key)
+        stored = None if watermark is None else watermark.offset
         if stored is None or offset < 0:
             return Start(*place, OFFSET_BEGINNING, key, stored)
         return Start(*place, min(offset, stored), key, stored)

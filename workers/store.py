@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from decimal import DecimalException
-from typing import cast
+from typing import NamedTuple, cast
 
 import pymongo
 from bson import ObjectId
@@ -52,6 +52,13 @@ COUNT_SECONDS = 60.0
 _EDGES_AT_ONCE = 10
 #: So many documents come with one answer where the number is not known: about half a megabyte.
 MAX_BATCH = 2000
+
+
+class Watermark(NamedTuple):
+    """Everything below ``offset`` took effect, which the store was told ``advances`` times."""
+
+    offset: int
+    advances: int = 0
 
 
 class CandleStore:
@@ -281,14 +288,13 @@ class CandleStore:
         with self._reads("ping"):
             self._client.admin.command("ping")
 
-    def read_watermark(self, key: str) -> int | None:
-        """The offset stored under ``key``, None if there is none."""
+    def read_watermark(self, key: str) -> Watermark | None:
+        """The watermark stored under ``key``, None if there is none."""
         with self._reads("read_watermark"):
-            document = self._watermarks.find_one({"_id": key})
-        return None if document is None else int(document["offset"])
+            return _watermark_of(self._watermarks.find_one({"_id": key}))
 
-    def advance_watermark(self, key: str, offset: int, *, at_least: int | None = None) -> int | None:
-        """Raise the offset under ``key`` to ``offset`` unless it is higher already.
+    def advance_watermark(self, key: str, offset: int, *, at_least: Watermark | None = None) -> Watermark | None:
+        """Raise the offset under ``key`` to ``offset`` unless it is higher already, and count that.
 
         Args:
             key: Whose watermark.
@@ -297,19 +303,23 @@ class CandleStore:
                 and what lies between has to be written again first. None: raise it from wherever it is.
 
         Returns:
-            The value before, None if there was none.
+            The watermark before, None if there was none.
         """
-        matching: Document = {"_id": key} if at_least is None else {"_id": key, "offset": {"$gte": at_least}}
+        matching: Document = {"_id": key}
+        if at_least is not None:
+            matching["offset"] = {"$gte": at_least.offset}
+            if at_least.advances:
+                matching["advances"] = {"$gte": at_least.advances}
         with self._reads("advance_watermark"):
             before = self._watermarks.find_one_and_update(
                 matching,
-                {"$max": {"offset": Int64(offset)}},
+                {"$max": {"offset": Int64(offset)}, "$inc": {"advances": Int64(1)}},
                 upsert=at_least is None,
                 return_document=ReturnDocument.BEFORE,
             )
             if before is None and at_least is not None:
                 return self.read_watermark(key)
-        return None if before is None else int(before["offset"])
+        return _watermark_of(before)
 
     def close(self) -> None:
         """Close the connections."""
@@ -328,6 +338,10 @@ def _edge(series: Series, until_ms: int | None, order: int) -> list[Document]:
     # The primary key alone answers: the open time is part of it.
     ids = {"_id": id_range(series, None, until_ms)}
     return [{"$match": ids}, {"$sort": {"_id": order}}, {"$limit": 1}, {"$project": {"_id": 1}}]
+
+
+def _watermark_of(document: Document | None) -> Watermark | None:
+    return None if document is None else Watermark(int(document["offset"]), int(document.get("advances", 0)))
 
 
 def deadline(seconds: float) -> AbstractContextManager[None]:

@@ -8,13 +8,14 @@ from decimal import Decimal
 
 import pytest
 from bson import ObjectId
+from bson.int64 import Int64
 from pymongo import MongoClient
 
 from ingest.candle import Candle, Interval, Series, State
 from tests.conftest import MINUTE_MS, make_candle, minute
 from workers.documents import Document, document_id, series_hash
 from workers.errors import SeriesCollision, StoreUnavailable
-from workers.store import CandleStore
+from workers.store import CandleStore, Watermark
 from workers.stored_rows import StoredRow
 
 SERIES = Series("sim", "BTC-USD", Interval.M1)
@@ -255,17 +256,30 @@ def test_what_cannot_be_encoded_is_refused_and_costs_nothing_else(store: CandleS
 def test_watermarks_only_rise(store: CandleStore) -> None:
     before = [store.advance_watermark("key", offset) for offset in (5, 3, 8)]
 
-    assert (before, store.read_watermark("key")) == ([None, 5, 5], 8)
+    assert (before, store.read_watermark("key")) == ([None, Watermark(5, 1), Watermark(5, 2)], Watermark(8, 3))
     assert store.read_watermark("other") is None
 
 
 def test_a_watermark_of_an_older_copy_is_left_alone(store: CandleStore) -> None:
     store.advance_watermark("old", 5)
 
-    before = [store.advance_watermark(key, 20, at_least=10) for key in ("old", "missing")]
+    before = [
+        store.advance_watermark(key, 20, at_least=at_least)
+        for key, at_least in (("old", Watermark(10)), ("old", Watermark(5, 2)), ("missing", Watermark(10)))
+    ]
 
-    assert before == [5, None]
-    assert (store.read_watermark("old"), store.read_watermark("missing")) == (5, None)
+    assert before == [Watermark(5, 1), Watermark(5, 1), None]
+    assert (store.read_watermark("old"), store.read_watermark("missing")) == (Watermark(5, 1), None)
+
+
+def test_a_watermark_that_was_never_counted_is_counted_from_now_on(
+    client: MongoClient[Document], database: str, store: CandleStore
+) -> None:
+    client[database].watermarks.insert_one({"_id": "key", "offset": Int64(5)})
+
+    before = store.advance_watermark("key", 5, at_least=Watermark(5))
+
+    assert (before, store.read_watermark("key")) == (Watermark(5, 0), Watermark(5, 1))
 
 
 def test_a_server_that_does_not_answer_is_unavailable_within_its_time() -> None:

@@ -33,7 +33,7 @@ from workers.commits import TRUST_SECONDS
 from workers.documents import Document, series_hash
 from workers.errors import SeriesCollision
 from workers.live import candles_channel, candles_key, parse_window
-from workers.store import CandleStore
+from workers.store import CandleStore, Watermark
 
 
 def versions(count: int, seed: int = 1) -> list[Candle]:
@@ -377,7 +377,7 @@ class NoWatermarks(CandleStore):
         self.takes_watermarks = threading.Event()
         self.takes_watermarks.set()
 
-    def advance_watermark(self, key: str, offset: int, *, at_least: int | None = None) -> int | None:
+    def advance_watermark(self, key: str, offset: int, *, at_least: Watermark | None = None) -> Watermark | None:
         """Wait until it is let."""
         assert self.takes_watermarks.wait(30)
         return super().advance_watermark(key, offset, at_least=at_least)
