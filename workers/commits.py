@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 WAIT_SECONDS: Final = 2.0
 
 #: A store that is restored from a copy loses what it took since, and the watermark tells: it is lower than the one that
-#: was stored last, or was advanced less often. For it is stored even where it stands still, if batches behind the one that
-#: it waits for took effect. Unless none was stored between the copy and the restore, so what was done while that did not
-#: succeed for longer than this is read again. No copy is younger.
+#: was stored last, or was advanced less often, for it is stored even where it stands still, if batches behind the one
+#: that it waits for took effect. Unless none was stored between the copy and the restore, so what was done while that
+#: did not succeed for longer than this is read again. No copy is younger.
 TRUST_SECONDS: Final = 3.0
 #: A store that is merely slow must not make us read the same for ever: twice as long each time, up to this.
 MOST_TRUST_SECONDS: Final = 60.0
