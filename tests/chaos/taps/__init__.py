@@ -37,7 +37,7 @@ class Taps:
         self._cluster = cluster
         self._began_at = time.time()
         self.kafka = KafkaTap(cluster.kafka_brokers)
-        self._commits = CommitSampler(cluster.kafka_brokers, cluster.mongo_uri, self.kafka)
+        self._commits = CommitSampler(cluster.kafka_brokers, cluster.mongo_uri, self.kafka, lambda: cluster.restored)
         self.clients = Clients(cluster.ws_url, PAIRS)
         self._live = LiveTap(cluster.redis_url)
         self._larger = LargerSampler(cluster.mongo_uri, lambda: cluster.restored)
