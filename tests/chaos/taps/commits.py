@@ -28,7 +28,7 @@ _LATE_COMMIT_SECONDS: Final = 3.0
 
 
 class CommitSampler(Tap):
-    """Samples both groups' commits of `candles`; judges those of the group that persists."""
+    """Samples every group's commits of `candles`; judges those of the group that persists."""
 
     pause_seconds = 0.8
 
