@@ -1,7 +1,6 @@
 """``python -m workers bridge | verify | dlq | lag | rebuild``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -10,7 +9,7 @@ from ingest.errors import SettingsError
 from ingest.log import configure_logging
 from workers.arguments import parse_arguments
 from workers.bridge_process import run_bridge
-from workers.console import Output
+from workers.console import Output, drop_output
 from workers.dlq import list_letters, show_letter
 from workers.errors import WorkersError
 from workers.exit_status import INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
@@ -59,8 +58,7 @@ def run_command(options: argparse.Namespace, settings: Settings, output: Output)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Else the interpreter would complain while it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return OUTPUT_CLOSED
 
 

@@ -4,6 +4,7 @@ Results go to standard output, progress and errors to standard error. Text from 
 reaches a terminal: a payload could otherwise move the cursor or change the title.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -114,6 +115,11 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s", "progress.data.speed")
+
+
+def drop_output() -> None:
+    """Write nothing more, after nobody reads it: the interpreter would complain while it closes standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -1,4 +1,4 @@
-"""``python -m web check-config``: the settings of all layers, before anything is started."""
+"""``python -m web``: the settings of all layers before anything is started, and what is said about bad usage."""
 
 import pytest
 
@@ -44,3 +44,36 @@ def test_every_bad_setting_gets_its_sentence(
     status = main(["check-config"])
 
     assert (status, *capsys.readouterr()) == (2, "", "".join(f"{each}\n" for each in sentences))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tail", "btc"], "pair is 'btc', expected BASE-QUOTE in upper case, for example BTC-USD"),
+        (["tail", "BTC-USD", "--exchange", "Sim"], "'Sim': expected 1 to 20 lower-case letters or digits"),
+        (["tail", "BTC-USD", "--since", "tomorrow"], "'tomorrow' is no time, expected a duration like -2h"),
+        (["tail", "BTC-USD", "--url", "localhost:8080"], "expected an address like http://127.0.0.1:8080"),
+        (["tail", "BTC-USD", "--ws-url", "http://x"], "expected an address like ws://127.0.0.1:3004"),
+        (["tail"], "Missing argument 'PAIR'"),
+        (["nonsense"], "No such command 'nonsense'"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_status_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(arguments)
+
+    shown = capsys.readouterr()
+    assert (status, shown.out) == (2, "")
+    assert sentence in " ".join(shown.err.split())
+
+
+@pytest.mark.parametrize("command", ["tail"])
+def test_help_has_examples_and_the_exit_status(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main([command, "--help"])
+
+    shown = capsys.readouterr().out
+    assert status == 0
+    assert f"python -m web {command} " in shown
+    assert "exit status:\n" in shown
+    assert "\x1b" not in shown

@@ -1,0 +1,101 @@
+"""The commands with their options and help texts; what goes wrong becomes one sentence and an exit status."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from ingest.candle import Interval
+from ingest.log import configure_logging
+from web.client import ClientError, Refused, stream
+from web.terminal import check_config as checking
+from web.terminal import options
+from web.terminal.tail import json_line, received_line, tail
+from workers.console import Output, drop_output
+from workers.exit_status import DIFFERENT, INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE
+
+# Plain text: help is read in pipes and by screen readers as well.
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Candles from running servers, on a terminal, in a pipe or in a file; and the settings of all programs.",
+)
+
+
+@app.command("check-config")
+def check_config() -> None:
+    """Print the settings in effect, or what is wrong with them."""
+    raise typer.Exit(checking.check_config())
+
+
+@app.command("tail", epilog=options.EXIT_STATUS)
+def tail_command(
+    pairs: options.Pairs,
+    exchange: options.Exchange = None,
+    interval: options.IntervalOption = Interval.M1,
+    since: Annotated[str | None, options.time_option("--since", "Begin with the history from this time on")] = None,
+    finals: Annotated[
+        bool, typer.Option("--finals", help="Only candles that are final, each once and in their order.")
+    ] = False,
+    json: options.Json = False,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, metavar="N", help="End after so many candles.")
+    ] = None,
+    url: options.Url = None,
+    ws_url: options.WsUrl = None,
+) -> None:
+    """Print candles as they change, until Ctrl-C.
+
+    A line is RECEIVED: and what a client of the line protocol gets, or with --json everything that is known of the
+    candle. Connections that break are made again, and what changed meanwhile is printed then; what is in the way is
+    said on standard error.
+
+    \b
+    Examples:
+      python -m web tail BTC-USD
+      python -m web tail BTC-USD ETH-USD --interval 1h --json
+      python -m web tail BTC-USD --finals --since -2h | grep -c RECEIVED
+    """
+    output = Output(json)
+
+    def write(line: str) -> None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    def run() -> None:
+        candles = stream(
+            pairs,
+            exchange=exchange,
+            interval=interval.value,
+            since=None if since is None else options.milliseconds_of(since),
+            finals_only=finals,
+            url=options.rest_url(url),
+            ws_url=options.websocket_url(ws_url),
+            on_trouble=output.error,
+        )
+        asyncio.run(tail(candles, write, json_line if json else received_line, count))
+
+    _finish(run, output)
+
+
+def _finish(command: Callable[[], None], output: Output) -> None:
+    """Carry a command out and end with its exit status."""
+    # What a command has to say is its result; of its libraries only what went wrong.
+    configure_logging("error", None)
+    try:
+        command()
+    except Refused as error:
+        output.error(str(error))
+        raise typer.Exit(DIFFERENT) from None
+    except ClientError as error:
+        output.error(str(error))
+        raise typer.Exit(UNAVAILABLE) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        drop_output()
+        raise typer.Exit(OUTPUT_CLOSED) from None
