@@ -40,7 +40,7 @@ def write_candles(series: Series, pages: Iterable[list[StoredRow]]) -> Iterator[
 
 def _write(series: Series, pages: Iterable[list[StoredRow]], names: tuple[str, ...]) -> Iterator[bytes]:
     pa = load()
-    types = _types(pa)
+    types = column_types(pa)
     schema = pa.schema(
         [(name, types[name]) for name in names],
         metadata=dict(zip(Series._fields, series, strict=True)),
@@ -58,7 +58,8 @@ def _write(series: Series, pages: Iterable[list[StoredRow]], names: tuple[str, .
     yield _taken(sink)
 
 
-def _types(pa: Any) -> dict[str, Any]:
+def column_types(pa: Any) -> dict[str, Any]:
+    """The Arrow type of each column that we write; ``pa`` is what `load` gives."""
     number = pa.decimal128(PRECISION, SCALE)
     name = pa.dictionary(pa.int8(), pa.string())
     numbers = dict.fromkeys(("open", "high", "low", "close", "volume"), number)

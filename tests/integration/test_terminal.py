@@ -1,4 +1,4 @@
-"""``python -m web tail`` as processes of their own, on both servers as they run."""
+"""``python -m web tail | export`` as processes of their own, on both servers as they run."""
 
 import json
 import os

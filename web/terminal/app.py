@@ -2,19 +2,23 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ingest.candle import Interval
 from ingest.log import configure_logging
-from web.client import ClientError, Refused, stream
+from web.client import Client, ClientError, Refused, stream
 from web.terminal import check_config as checking
 from web.terminal import options
+from web.terminal.export import ExportError, Request, prepare
+from web.terminal.layouts import ExportFormat
 from web.terminal.tail import json_line, received_line, tail
 from workers.console import Output, drop_output
-from workers.exit_status import DIFFERENT, INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE
+from workers.exit_status import DIFFERENT, INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
 
 # Plain text: help is read in pipes and by screen readers as well.
 app = typer.Typer(
@@ -82,6 +86,63 @@ def tail_command(
     _finish(run, output)
 
 
+@app.command("export", epilog=options.EXIT_STATUS)
+def export_command(
+    pair: options.Pair,
+    target: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where the candles go; for freqtrade its data folder will do."
+        ),
+    ],
+    since: Annotated[
+        str | None, options.time_option("--from", "The first open time; without it from the first candle")
+    ] = None,
+    until: Annotated[
+        str | None, options.time_option("--to", "The last open time, inclusive; without it up to now")
+    ] = None,
+    interval: options.IntervalOption = Interval.M1,
+    layout: Annotated[ExportFormat, typer.Option("--format", help="How they are written.")] = ExportFormat.CSV,
+    finals: Annotated[bool, typer.Option("--finals", help="Only candles that are final.")] = False,
+    exchange: options.Exchange = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Say the result as JSON, which is also what a pipe or a file gets.")
+    ] = False,
+    url: options.Url = None,
+) -> None:
+    """Write the history of a pair into a file, oldest first.
+
+    Needs the memory of one page, however many candles there are. After an interruption the same command goes on where
+    it stopped: what has come is in FILE.part, and FILE.progress says of what it is. The file gets its name when it is
+    complete. csv and ndjson have everything that is known of a candle, as /api/candles writes it; parquet the same in
+    exact decimals, and needs pyarrow; freqtrade is the JSON of freqtrade's data folder.
+
+    \b
+    Examples:
+      python -m web export BTC-USD -o btc.csv
+      python -m web export BTC-USD --from 2026-11-01 --to 2026-11-08 --interval 5m --format parquet -o btc.parquet
+      python -m web export BTC-USD --from -30d --format freqtrade --finals -o user_data/data/kraken
+    """
+    output = Output(json)
+
+    def run() -> None:
+        began_at = time.monotonic()
+        address = options.rest_url(url)
+        request = Request(address, pair, exchange, interval.value, since, until, finals, layout)
+        export = prepare(target, request, options.milliseconds_of, time.time_ns() // 1_000_000)
+        if export.progress.candles:
+            output.error(f"going on behind {export.progress.candles:,} candles that are in {export.target}.part")
+        with Client(address) as client:
+            candles = export.run(client, output.progress)
+        seconds = round(time.monotonic() - began_at, 1)
+        if output.as_json:
+            output.line({"file": str(export.target), "candles": candles, "seconds": seconds})
+        else:
+            output.say(f"{candles:,} candles in {export.target}, {seconds:g} s")
+
+    _finish(run, output)
+
+
 def _finish(command: Callable[[], None], output: Output) -> None:
     """Carry a command out and end with its exit status."""
     # What a command has to say is its result; of its libraries only what went wrong.
@@ -94,6 +155,9 @@ def _finish(command: Callable[[], None], output: Output) -> None:
     except ClientError as error:
         output.error(str(error))
         raise typer.Exit(UNAVAILABLE) from None
+    except ExportError as error:
+        output.error(str(error))
+        raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:

@@ -15,7 +15,7 @@ EXIT_STATUS: Final = """\b
 exit status:
   0    done
   1    the server refuses it: an unknown pair, for example
-  2    bad usage, or a bad setting
+  2    bad usage, a bad setting, or a file that cannot be written
   3    the server does not answer
   130  ended by Ctrl-C
   141  nobody reads the output any more

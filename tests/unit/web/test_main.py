@@ -55,6 +55,9 @@ def test_every_bad_setting_gets_its_sentence(
         (["tail", "BTC-USD", "--url", "localhost:8080"], "expected an address like http://127.0.0.1:8080"),
         (["tail", "BTC-USD", "--ws-url", "http://x"], "expected an address like ws://127.0.0.1:3004"),
         (["tail"], "Missing argument 'PAIR'"),
+        (["export", "BTC-USD"], "Missing option '--output'"),
+        (["export", "BTC-USD", "-o", "x", "--format", "xls"], "'xls' is not one of 'csv', 'ndjson', 'parquet'"),
+        (["export", "BTC-USD", "-o", "x", "--from", "-1h", "--to", "-2h"], "expected the earlier time first"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )
@@ -68,7 +71,7 @@ def test_bad_usage_is_one_sentence_and_status_2(
     assert sentence in " ".join(shown.err.split())
 
 
-@pytest.mark.parametrize("command", ["tail"])
+@pytest.mark.parametrize("command", ["tail", "export"])
 def test_help_has_examples_and_the_exit_status(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = main([command, "--help"])
 
