@@ -1,4 +1,4 @@
-"""``python -m web check-config | tail | export``: the settings of all programs, and candles on a terminal.
+"""``python -m web check-config | tail | export | top``: the settings of all programs, and candles on a terminal.
 
 The servers are started otherwise: ``python -m web.ws`` and ``gunicorn web.api:app``.
 """

@@ -1,4 +1,4 @@
-"""``python -m web tail | export`` as processes of their own, on both servers as they run."""
+"""``python -m web tail | top`` as processes of their own, on both servers as they run."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from ingest.candle import Candle, State
+from ingest.candle import Candle, Interval, State
 from tests.integration.test_client import Servers, environment, servers  # noqa: F401
 from tests.integration.test_ws import Publisher, client, publisher  # noqa: F401
 from tests.integration.web_processes import ROOT, free_port
@@ -120,3 +120,41 @@ def test_tail_goes_on_trying_and_says_so_and_finds_the_ports_in_the_settings() -
 
     assert all(f"ws://127.0.0.1:{ports['WS_PORT']}: " in line and "connecting again in" in line for line in said)
     assert status == 130
+
+
+def test_top_shows_every_pair_and_its_newest_candle(
+    servers: Servers,  # noqa: F811
+    store: CandleStore,
+    publisher: Publisher,  # noqa: F811
+) -> None:
+    day = publisher.make(interval=Interval.D1)
+    assert store.write([day]) == []
+    newest = publisher.publish()
+    publisher.publish(pair="ETH-USD")
+
+    with started("top", *urls(servers)) as process:
+        for _ in range(20):
+            rows = [json.loads(line_of(process), parse_float=Decimal) for _ in range(2)]
+            if rows[0]["last"] is not None and rows[0]["change"] is not None and rows[1]["last"] is not None:
+                break
+        process.send_signal(signal.SIGINT)
+        status = process.wait(SECONDS)
+
+    assert [(each["exchange"], each["pair"], each["state"]) for each in rows] == [
+        ("sim", "BTC-USD", "open"),
+        ("sim", "ETH-USD", "open"),
+    ]
+    assert rows[0]["last"] == newest.close
+    assert rows[0]["change"] == round((newest.close / day.open - 1) * 100, 2)
+    assert rows[0]["age_seconds"] >= 0
+    assert rows[0]["feed"] in ("live", "stale", "down")
+    assert (rows[1]["change"], status) == (None, 130)
+
+
+def test_top_ends_after_so_many_and_knows_its_exchanges(servers: Servers) -> None:  # noqa: F811
+    once, none = (finished("top", *words, *urls(servers)) for words in (["-n", "1"], ["--exchange", "kraken"]))
+
+    assert [json.loads(line)["pair"] for line in once.stdout.splitlines()] == ["BTC-USD", "ETH-USD"]
+    assert (once.returncode, once.stderr) == (0, "")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr == f"{servers.url} has no pairs of kraken: expected an exchange that /api/pairs lists\n"

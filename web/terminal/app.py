@@ -17,6 +17,7 @@ from web.terminal import options
 from web.terminal.export import ExportError, Request, prepare
 from web.terminal.layouts import ExportFormat
 from web.terminal.tail import json_line, received_line, tail
+from web.terminal.top import Top
 from workers.console import Output, drop_output
 from workers.exit_status import DIFFERENT, INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
 
@@ -141,6 +142,34 @@ def export_command(
             output.say(f"{candles:,} candles in {export.target}, {seconds:g} s")
 
     _finish(run, output)
+
+
+@app.command("top", epilog=options.EXIT_STATUS)
+def top_command(
+    exchange: options.Exchange = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Write JSON lines once a second, which is also what a pipe or a file gets.")
+    ] = False,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, metavar="N", help="End after all were shown so often.")
+    ] = None,
+    url: options.Url = None,
+    ws_url: options.WsUrl = None,
+) -> None:
+    """Show all pairs as a table that lives, until Ctrl-C.
+
+    Last price, change since 00:00 UTC in percent, state of the newest candle and of the exchange's feed, age of the
+    newest version, and changes a second over the last ten.
+
+    \b
+    Examples:
+      python -m web top
+      python -m web top --exchange kraken
+      python -m web top --json -n 1
+    """
+    output = Output(json)
+    top = Top(output, options.rest_url(url), options.websocket_url(ws_url), exchange, count)
+    _finish(lambda: asyncio.run(top.run()), output)
 
 
 def _finish(command: Callable[[], None], output: Output) -> None:

@@ -71,12 +71,12 @@ def test_bad_usage_is_one_sentence_and_status_2(
     assert sentence in " ".join(shown.err.split())
 
 
-@pytest.mark.parametrize("command", ["tail", "export"])
+@pytest.mark.parametrize("command", ["tail", "export", "top"])
 def test_help_has_examples_and_the_exit_status(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = main([command, "--help"])
 
     shown = capsys.readouterr().out
     assert status == 0
-    assert f"python -m web {command} " in shown
+    assert f"    python -m web {command}" in shown
     assert "exit status:\n" in shown
     assert "\x1b" not in shown
