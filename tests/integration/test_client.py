@@ -21,6 +21,7 @@ from tests.conftest import make_candle, minute
 from tests.integration.test_ws import Publisher, client, publisher  # noqa: F401
 from tests.integration.web_processes import REST, ROOT, WS, free_port, running
 from web.client import AsyncClient, Client, Refused, Unavailable, candles, pairs, stream
+from web.client.finals import SETTLE_SECONDS
 from workers.live import LiveSide
 from workers.store import CandleStore
 
@@ -285,6 +286,25 @@ def test_finals_come_once_and_in_order_while_servers_come_and_go(
     told = asyncio.run(scenario())
 
     assert told == sorted(published, key=lambda each: each.timestamp)
+
+
+def test_finals_from_before_the_history_begins_wait_for_nothing(
+    servers: Servers,
+    store: CandleStore,
+    publisher: Publisher,  # noqa: F811
+) -> None:
+    stored = [publisher.make(number, state=State.FINAL) for number in range(-70, 0)]
+    assert store.write(stored) == []
+
+    async def scenario() -> list[Candle]:
+        # It would be a minute, for the hole before the first; `until` waits for half of that.
+        heard = listening(servers, finals_only=True, since=0)
+        told = await heard.until(lambda told: len(told) == len(stored))
+        await heard.end()
+        return told
+
+    assert SECONDS < SETTLE_SECONDS
+    assert asyncio.run(scenario()) == stored
 
 
 def test_leaving_the_loop_closes_the_connection(

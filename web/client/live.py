@@ -126,7 +126,8 @@ class _Connection:
     ) -> None:
         self._url, self._session, self._followers = url, session, followers
         self._trouble, self._on_feed = trouble, on_feed
-        self._backoff = Backoff()
+        # Who follows candles does not want to be away for half a minute after the server is back.
+        self._backoff = Backoff(cap_seconds=10.0)
         #: When the server that stops wants us back (seconds from then).
         self._invited_seconds: float | None = None
 

@@ -22,6 +22,8 @@ WINDOW: Final = 500
 #: Finals are read again this often (seconds), even if the live side tells of none, and while some wait behind a hole.
 LOOK_SECONDS: Final = 30.0
 HOLE_LOOK_SECONDS: Final = 2.0
+#: A history of at least this length (milliseconds) is believed to begin where it begins.
+HISTORY_MS: Final = 60 * 60_000
 
 
 class Follower(Protocol):
@@ -183,16 +185,29 @@ class OnlyFinals:
                     await self._look.wait()
 
     async def _begin(self) -> Finals:
-        newest = await self._reading.page(
-            Paging(self._reading.range(0, finals_only=True), limit=1, newest_first=True),
-        )
+        newest = await self._one(self._reading.range(0, finals_only=True), newest_first=True)
         newest_ms = newest[0].timestamp if newest else -1
-        told_until_ms = newest_ms if self._since_ms is None else self._since_ms - 1
+        told_until_ms = newest_ms if self._since_ms is None else await self._before(self._since_ms, newest_ms)
         interval_ms = Interval(self._reading.wanted.interval).milliseconds
         finals = Finals(interval_ms, told_until_ms, self._settle_seconds)
         if newest:
             finals.note_stored(newest_ms, time.monotonic())
         return finals
+
+    async def _before(self, since_ms: int, newest_ms: int) -> int:
+        """Up to where nothing is to be told: to ``since_ms``, or to where the history begins if that is later.
+
+        Without this all of a history that begins later would wait for what is before it.
+        """
+        first = await self._one(self._reading.range(since_ms, finals_only=True))
+        # A history that has hardly begun may be one whose first rows are still being written.
+        if not first or newest_ms - first[0].timestamp < HISTORY_MS:
+            return since_ms - 1
+        earlier = await self._one(self._reading.range(0, first[0].timestamp - 1))
+        return since_ms - 1 if earlier else first[0].timestamp - 1
+
+    async def _one(self, wanted: Range, *, newest_first: bool = False) -> list[Candle]:
+        return await self._reading.page(Paging(wanted, limit=1, newest_first=newest_first))
 
     async def _read(self, finals: Finals) -> bool:
         """Read one page from where we are; whether more follow it."""

@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 #: Of a table of `Row.cells`; ``>``: a number, on the right.
-COLUMNS: Final = ("exchange", "pair", ">last", ">since 00:00 UTC", "state", "feed", ">age", ">changes")
+COLUMNS: Final = ("exchange", "pair", ">last", ">day", "state", "feed", ">age", ">changes")
 
 
 class Board:
