@@ -17,7 +17,6 @@ from workers.watermark import Batch
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 0.5
-UPKEEP_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,14 @@ class Applier:
     Results go ``into`` the same queue as the workers' completions. At most the bridge's batches in flight are here.
     """
 
-    def __init__(self, into: "SimpleQueue[Completion | Applied]", upkeep: Callable[[], None] = lambda: None) -> None:
-        """``upkeep`` is called every `UPKEEP_SECONDS`, between two batches."""
-        self._into, self._upkeep = into, upkeep
+    def __init__(
+        self,
+        into: "SimpleQueue[Completion | Applied]",
+        upkeep: Callable[[], None] = lambda: None,
+        upkeep_seconds: float = 0.2,
+    ) -> None:
+        """``upkeep`` is called so often, between two batches."""
+        self._into, self._upkeep, self._upkeep_seconds = into, upkeep, upkeep_seconds
         self._upkeep_due_at = float("-inf")
         self._batches: SimpleQueue[tuple[Assignment, Batch]] = SimpleQueue()
         self._stopping = threading.Event()
@@ -66,7 +70,7 @@ class Applier:
         while not self._stopping.is_set():
             self._keep_up()
             try:
-                assignment, batch = self._batches.get(timeout=UPKEEP_SECONDS)
+                assignment, batch = self._batches.get(timeout=self._upkeep_seconds)
             except Empty:
                 continue
             # The list is taken first: the main loop empties it when a worker's completion comes after all.
@@ -87,7 +91,7 @@ class Applier:
             self._upkeep()
         except Exception:
             logger.exception("upkeep failed, trying again")
-        self._upkeep_due_at = time.monotonic() + UPKEEP_SECONDS
+        self._upkeep_due_at = time.monotonic() + self._upkeep_seconds
 
     def _apply(self, assignment: Assignment, rows: list[tuple[int, str]]) -> Refused | None:
         try:

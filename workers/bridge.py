@@ -78,7 +78,7 @@ class Bridge:
         self._letters_blocked_until = float("-inf")
         self._results: SimpleQueue[Completion | Applied] = SimpleQueue()
         self._reader = CompletionReader(broker.client, self._results.put)
-        self._applier = Applier(self._results, policy.upkeep)
+        self._applier = Applier(self._results, policy.upkeep, policy.upkeep_seconds)
         self._leases = Leases(lease_seconds or policy.lease_seconds)
         self._backpressure = Backpressure()
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)

@@ -11,7 +11,8 @@ of its pair comes. From then on neither is asked again, but for corrections of w
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Final
 from weakref import WeakSet
 
@@ -35,8 +36,12 @@ logger = logging.getLogger(__name__)
 
 #: How old a running candle of the live side may be that nobody watches (seconds).
 UNWATCHED_SECONDS: Final = 60.0
+#: How often it is asked who watches (seconds).
+LOOK_SECONDS: Final = 0.2
 #: How often it is asked for what is missing in a day (seconds).
 FILL_SECONDS: Final = 60.0
+#: So many candles are published in one round trip.
+_CANDLES_AT_ONCE: Final = 1000
 #: So many towers are kept at most: a topic may be flooded with series, each of them for one record.
 MAX_TOWERS: Final = 10_000
 
@@ -59,6 +64,7 @@ class LargerLive:
         self._lock = threading.Lock()
         self._partitions: WeakSet[Partition] = WeakSet()
         self._watched: frozenset[Series] = frozenset()
+        self._look_due_at = float("-inf")
         self._redis = Outage(logger, "the live side, asked for larger candles,")
 
     def begin(self) -> "Partition":
@@ -69,71 +75,87 @@ class LargerLive:
         return partition
 
     def upkeep(self) -> None:
-        """Look who is watched, and publish what has waited long enough; called every so often."""
+        """Publish what is due, of all partitions at once; called every so often by the thread that applies batches."""
+        now = self.monotonic()
+        if now >= self._look_due_at:
+            self._look_due_at = now + LOOK_SECONDS
+            self._look_who_watches()
+        with self._lock:
+            partitions = list(self._partitions)
+        due = {partition: partition.due(now) for partition in partitions}
+        ready = set(self.loader.load(list(chain.from_iterable(due.values()))))
+        for partition, towers in due.items():
+            partition.compute(tower for tower in towers if tower in ready)
+        if self._publish([candle for partition in partitions for candle in partition.unpublished.values()]):
+            for partition in partitions:
+                partition.published()
+
+    def _look_who_watches(self) -> None:
         try:
             channels = self._client.pubsub_channels(CHANNELS)
         except redis.RedisError as error:
             self._redis.failed(error)
-        else:
-            watched = filter(None, (channel_series(name) for name in channels if isinstance(name, bytes)))
-            self._watched = frozenset(
-                series._replace(interval=Interval.M1) for series in watched if series.interval is not Interval.M1
-            )
-        with self._lock:
-            partitions = list(self._partitions)
-        for partition in partitions:
-            partition.catch_up()
+            return
+        watched = filter(None, (channel_series(name) for name in channels if isinstance(name, bytes)))
+        self._watched = frozenset(
+            series._replace(interval=Interval.M1) for series in watched if series.interval is not Interval.M1
+        )
 
     def is_watched(self, minutes: Series) -> bool:
         """Whether somebody watches a larger interval of this pair."""
         return minutes in self._watched
 
-    def publish(self, candles: Iterable[Candle]) -> bool:
+    def _publish(self, candles: Sequence[Candle]) -> bool:
         """Publish; False if the live side did not answer, and nothing is known."""
         try:
-            results = self._live.publish_all([(candle, encode_candle(candle)) for candle in candles])
+            for start in range(0, len(candles), _CANDLES_AT_ONCE):
+                some = candles[start : start + _CANDLES_AT_ONCE]
+                for result in self._live.publish_all([(candle, encode_candle(candle)) for candle in some]):
+                    metrics.LARGER_LIVE.labels(result.name.lower()).inc()
         except redis.RedisError as error:
             self._redis.failed(error)
             return False
         self._redis.answered()
-        for result in results:
-            metrics.LARGER_LIVE.labels(result.name.lower()).inc()
         return True
 
 
 class Partition:
-    """The towers of the pairs of one partition, for as long as it is assigned; applies batches."""
+    """The towers of the pairs of one partition, for as long as it is assigned; takes in its batches.
+
+    A batch has taken effect when it is in memory, which is gone with the process: so it may be committed only up to
+    `owed_from`.
+    """
 
     def __init__(self, shared: LargerLive) -> None:
         self._shared = shared
         self._towers: dict[Series, Tower] = {}
-        #: Towers that are behind, and since when (monotonic seconds).
+        #: Towers that are behind, and since when (monotonic seconds); those of them that must not wait.
         self._behind: dict[Series, float] = {}
+        self._urgent: set[Series] = set()
         self._fill_due_at = shared.monotonic() + FILL_SECONDS
-        # The newest version of each candle that the live side may not have yet.
-        self._unpublished: dict[Bucket, Candle] = {}
+        #: The newest version of each candle that the live side may not have yet.
+        self.unpublished: dict[Bucket, Candle] = {}
         # Pairs of which the live side may lack something, with the offset of the first row that it may lack.
         self._owed: dict[Series, int] = {}
         #: The lowest of these. Who comes next has to read from there: a pair may be silent for long.
         self.owed_from: int | None = None
 
-    def __call__(self, rows: Rows) -> Refused | None:
-        """Take in a batch and publish what follows; returns rows that cannot be read, None if it is not all known."""
+    def __call__(self, rows: Rows) -> Refused:
+        """Take in a batch; returns the rows that cannot be read."""
         offsets, candles, refused = read_candles(rows)
-        due = set()
         now = self._shared.monotonic()
         for offset, candle in zip(offsets, candles, strict=True):
             minutes = candle.series
             if minutes.interval is Interval.M1 and self._tower(minutes).add(candle):
                 self._behind.setdefault(minutes, now)
                 self._owed.setdefault(minutes, offset)
-                if candle.state.rank >= State.PROVISIONAL.rank or self._shared.is_watched(minutes):
-                    due.add(minutes)
-        return refused if self._publish(due) else None
+                if candle.state.rank >= State.PROVISIONAL.rank:
+                    self._urgent.add(minutes)
+        self._note_owed()
+        return refused
 
-    def catch_up(self) -> None:
-        """Publish what has waited long enough, or what somebody has begun to watch; fill holes now and then."""
-        now = self._shared.monotonic()
+    def due(self, now: float) -> list[Tower]:
+        """Towers to be computed: a minute was closed, somebody watches, or they have waited long enough."""
         if now >= self._fill_due_at:
             self._fill_due_at = now + FILL_SECONDS
             self._shared.loader.fill(self._towers.values())
@@ -141,31 +163,38 @@ class Partition:
                 if tower.is_behind:
                     self._behind.setdefault(series, now)
         long_ago = now - UNWATCHED_SECONDS
-        self._publish(
-            {series for series, since in self._behind.items() if since < long_ago or self._shared.is_watched(series)}
-        )
+        return [
+            self._towers[series]
+            for series, since in self._behind.items()
+            if series in self._urgent or since < long_ago or self._shared.is_watched(series)
+        ]
+
+    def compute(self, towers: Iterable[Tower]) -> None:
+        """Compute what is to be published."""
+        for tower in towers:
+            for candle in tower.compute():
+                self.unpublished[Bucket(candle.series, candle.timestamp)] = candle
+            del self._behind[tower.minutes]
+            self._urgent.discard(tower.minutes)
+
+    def published(self) -> None:
+        """The live side has everything that is `unpublished`."""
+        self.unpublished.clear()
+        self._owed = {series: offset for series, offset in self._owed.items() if series in self._behind}
+        self._note_owed()
+
+    def _note_owed(self) -> None:
+        self.owed_from = min(self._owed.values(), default=None)
 
     def _tower(self, minutes: Series) -> Tower:
         tower = self._towers.get(minutes)
         if tower is None:
             if len(self._towers) >= MAX_TOWERS:
-                self._towers.clear()  # the others are loaded once more
-                self._behind.clear()
-                self._owed.clear()
+                # The others are loaded once more.
+                for held in (self._towers, self._behind, self._urgent, self._owed):
+                    held.clear()
             tower = self._towers[minutes] = Tower(minutes)
         return tower
-
-    def _publish(self, due: Collection[Series]) -> bool:
-        for tower in self._shared.loader.load([self._towers[series] for series in due if series in self._towers]):
-            for candle in tower.compute():
-                self._unpublished[Bucket(candle.series, candle.timestamp)] = candle
-            self._behind.pop(tower.minutes, None)
-        is_published = not self._unpublished or self._shared.publish(self._unpublished.values())
-        if is_published:
-            self._unpublished.clear()
-            self._owed = {series: offset for series, offset in self._owed.items() if series in self._behind}
-        self.owed_from = min(self._owed.values(), default=None)
-        return is_published
 
 
 _lock = threading.Lock()

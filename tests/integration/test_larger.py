@@ -18,7 +18,7 @@ from tests.conftest import FakeClock, make_candle
 from tests.integration.bridge_bench import BridgeBench, serve_actors, topics_for, wait_until
 from tests.integration.tcp_forwarder import Forwarder
 from workers.documents import Document
-from workers.larger_live import FILL_SECONDS, UNWATCHED_SECONDS, LargerLive, Partition
+from workers.larger_live import FILL_SECONDS, LOOK_SECONDS, UNWATCHED_SECONDS, LargerLive, Partition
 from workers.live import candles_channel, candles_key, parse_window
 from workers.policies import ROLLUP, ROLLUP_LIVE
 from workers.rollup import LEVELS, bucket_of, is_over, roll_up
@@ -165,6 +165,7 @@ class Live:
     def take(self, *candles: Candle) -> None:
         """Apply a batch."""
         assert self.partition(rows(*candles)) == []
+        self.shared.upkeep()
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_a_running_minute_waits_unless_somebody_watches(
     pubsub = cast("Any", bench.redis).pubsub()
     pubsub.subscribe(candles_channel(first.series._replace(interval=Interval.H4)))
     pubsub.get_message(timeout=5)
-    live.shared.upkeep()
+    clock.advance(LOOK_SECONDS)
     live.take(second)
     pubsub.close()
 
@@ -202,13 +203,14 @@ def test_a_running_minute_waits_unless_somebody_watches(
     assert larger_live(bench.redis, first.series) == plainly([second])
 
 
-def test_who_begins_to_watch_is_told_at_once(bench: BridgeBench, live: Live, exchange: str) -> None:
+def test_who_begins_to_watch_is_told_at_once(bench: BridgeBench, live: Live, clock: FakeClock, exchange: str) -> None:
     running = minute(exchange, 7, State.OPEN)
     live.take(running)
     pubsub = cast("Any", bench.redis).pubsub()
     pubsub.subscribe(candles_channel(running.series._replace(interval=Interval.M5)))
     pubsub.get_message(timeout=5)
 
+    clock.advance(LOOK_SECONDS)
     live.shared.upkeep()
     pubsub.close()
 
@@ -310,9 +312,12 @@ def test_what_redis_did_not_take_is_published_later(bench: BridgeBench, clock: F
         raise redis.ConnectionError("away")
 
     bench.live.publish_all = lost  # type: ignore[method-assign]
-    assert live.partition(rows(*minutes[1:])) is None
-    bench.live.publish_all = taken  # type: ignore[method-assign]
     live.take(*minutes[1:])
+    owed_meanwhile = live.partition.owed_from
+    bench.live.publish_all = taken  # type: ignore[method-assign]
+    live.shared.upkeep()
+
+    assert (owed_meanwhile, live.partition.owed_from) == (0, None)
 
     assert larger_live(bench.redis, minutes[0].series) == plainly(minutes)
 
