@@ -39,8 +39,8 @@ COMPUTING: Final = ("bridge-rollup", "bridge-rollup-live", "workers-rollup-1")
 TAKING_PART: Final = {*PERSISTING, *COMPUTING, "ferretdb", "kafka", "postgres", "redis"}
 #: After a minute's own frame (ms).
 PROMISED_MS: Final = 250.0
-#: What is this far behind (seconds of updates) has caught up: `ROLLUP_LIVE` commits only what it has published.
-CAUGHT_UP_SECONDS: Final = 75.0
+#: A bridge that is this far behind (seconds of updates) has caught up: what they put off, they do not commit.
+CAUGHT_UP_SECONDS: Final = {PERSIST.name: 5.0, ROLLUP.name: 20.0, ROLLUP_LIVE.name: 75.0}
 
 
 class Listener(threading.Thread):
@@ -94,10 +94,8 @@ def run(stack: Stack, pairs: Sequence[str], seconds: float) -> tuple[dict[str, C
 
     def catch_up(*policies: Policy) -> None:
         def are_near() -> bool:
-            return all(
-                sum(each.behind for each in Offsets(reader, [policy]).read()) <= CAUGHT_UP_SECONDS * len(pairs)
-                for policy in policies
-            )
+            behind = {policy.name: sum(each.behind for each in Offsets(reader, [policy]).read()) for policy in policies}
+            return all(count <= CAUGHT_UP_SECONDS[name] * len(pairs) for name, count in behind.items())
 
         wait_until("the bridges have caught up", are_near, seconds=300, every=1)
 
