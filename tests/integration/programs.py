@@ -45,8 +45,9 @@ class Programs:
 
 
 def workers_command(queue: str) -> tuple[str, ...]:
-    """A worker program with two threads."""
-    return (sys.executable, "-m", "dramatiq", "workers", "-Q", queue, "-p", "1", "-t", "2", "--skip-logging")
+    """A worker program with two threads; Dramatiq alone would wait ten minutes for one that does not end."""
+    options = f"-Q {queue} -p 1 -t 2 --skip-logging --worker-shutdown-timeout 10000"
+    return (sys.executable, "-m", "dramatiq", "workers", *options.split())
 
 
 def lives(environment: Mapping[str, str]) -> bool:

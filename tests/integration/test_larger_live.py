@@ -103,10 +103,14 @@ def test_who_comes_next_publishes_what_the_store_has_already(
     larger: LargerLive, client: "redis.Redis", store: CandleStore, minutes: Series
 ) -> None:
     closed = [minute(minutes, number, State.FINAL) for number in range(3)]
-    larger.begin()(rows(*closed[:2]))
+    before = larger.begin()
+    before(rows(*closed[:2]))
+    larger.upkeep()
     assert store.write(closed) == []
     store.roll_up(closed)
 
-    larger.begin()(rows(closed[2]))
+    after = larger.begin()
+    after(rows(closed[2]))
+    larger.upkeep()
 
-    assert held(client, minutes) == all_of(3)
+    assert (after.owed_from, held(client, minutes)) == (None, all_of(3))
