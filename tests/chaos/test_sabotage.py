@@ -28,7 +28,8 @@ from workers.broker import NAMESPACE
 from workers.live import QUIET_AFTER_MS
 
 PORT_OFFSET = 4500
-PERSIST_WORKERS = ("workers-persist-1", "workers-persist-2")
+#: All whose jobs write minutes.
+STORING_WORKERS = ("workers-persist-1", "workers-persist-2", "workers-rollup-1")
 FANOUT_BRIDGES = ("bridge-fanout",)
 FLOW_SECONDS = 40.0
 #: Some minutes of every pair.
@@ -59,15 +60,15 @@ def send_old_versions_again(cluster: Cluster, taps: Taps) -> None:
 
 def freeze_the_workers(cluster: Cluster, taps: Taps) -> None:
     """Jobs are in the queue for longer than it takes to commit, and nobody works on them."""
-    freeze(cluster, PERSIST_WORKERS)
+    freeze(cluster, STORING_WORKERS)
     time.sleep(4.0)  # how long they are frozen; commits are made each second
-    thaw(cluster, PERSIST_WORKERS)
+    thaw(cluster, STORING_WORKERS)
     silence(cluster)
 
 
 def lose_jobs(cluster: Cluster, taps: Taps) -> None:
     """Redis is emptied while jobs wait in it, the newest candles among them, which nothing newer will replace."""
-    freeze(cluster, PERSIST_WORKERS)
+    freeze(cluster, STORING_WORKERS)
     with redis.Redis.from_url(cluster.redis_url) as client:
 
         def waiting() -> int:
@@ -77,7 +78,7 @@ def lose_jobs(cluster: Cluster, taps: Taps) -> None:
         silence(cluster)
         wait_still(waiting)
     FAULTS["flush:redis"].begin(cluster)
-    thaw(cluster, PERSIST_WORKERS)
+    thaw(cluster, STORING_WORKERS)
 
 
 def send_old_versions_again_and_restart_the_server(cluster: Cluster, taps: Taps) -> None:

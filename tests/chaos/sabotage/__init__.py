@@ -32,8 +32,15 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
             # While no worker answers it applies batches itself.
             "bridge-persist": _program("unguarded_store", "bridge", "persist"),
         },
-        "commit_at_enqueue": {"bridge-persist": _program("commit_at_enqueue", "bridge", "persist")},
-        "no_lease": {"bridge-persist": _program("no_lease", "bridge", "persist")},
+        # Both bridges whose jobs write minutes: the one would make good what the other loses.
+        "commit_at_enqueue": {
+            "bridge-persist": _program("commit_at_enqueue", "bridge", "persist"),
+            "bridge-rollup": _program("commit_at_enqueue", "bridge", "rollup"),
+        },
+        "no_lease": {
+            "bridge-persist": _program("no_lease", "bridge", "persist"),
+            "bridge-rollup": _program("no_lease", "bridge", "rollup"),
+        },
         "unguarded_live": {
             "workers-fanout-1": _workers("unguarded_live", "fanout"),
             "bridge-fanout": _program("unguarded_live", "bridge", "fanout"),
