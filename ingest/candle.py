@@ -63,6 +63,11 @@ class State(StrEnum):
         """0 to 4: the top bits of ``rev``, so that a surer state outweighs a later one."""
         return list(State).index(self)
 
+    @cached_property
+    def is_closed(self) -> bool:
+        """Whether the candle's interval is over, with proof or without."""
+        return self.rank >= State.PROVISIONAL.rank
+
 
 class Series(NamedTuple):
     """What one chart shows: one exchange's candles of one pair and interval."""

@@ -117,7 +117,7 @@ class SeriesTracker:
         versions = []
         for open_time in sorted(self._held):
             held = self._held[open_time]
-            if open_time < timestamp and held.state.rank < State.PROVISIONAL.rank:
+            if open_time < timestamp and not held.state.is_closed:
                 held.state = State.FINAL if held.connection == proving else State.PROVISIONAL
                 versions.append(self._version(open_time, held.values, held.state))
         return versions

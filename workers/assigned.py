@@ -152,7 +152,8 @@ class Assigned:
         self._watch()
 
     def _watch(self) -> None:
-        self._reader.watch(each.id for each in self)
+        # Of batches that never leave the bridge no worker reports anything.
+        self._reader.watch(each.id for each in self if each.source.actor is not None)
 
     @staticmethod
     def _begin(assignments: Iterable[Assignment], starts: Iterable[Start]) -> None:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from ingest.candle import State
 from ingest.codec import decode_candle, decode_event
 from ingest.errors import DecodeError
 from workers.watermark import Batch, Letter, Row
@@ -34,7 +33,7 @@ class Version(NamedTuple):
 def candle_version(value: bytes) -> Version:
     """Read the value of a ``candles`` record; raises `DecodeError`."""
     candle = decode_candle(value)
-    return Version((candle.series, candle.timestamp), candle.rev, candle.state.rank >= State.PROVISIONAL.rank)
+    return Version((candle.series, candle.timestamp), candle.rev, candle.state.is_closed)
 
 
 def event_version(value: bytes) -> Version:

@@ -216,8 +216,7 @@ class Bridge:
 
     def _dispatch(self, assignment: Assignment, batch: Batch) -> None:
         if assignment.source.actor is None:
-            batch.lapses = MAX_LAPSES
-            self._applier.submit(assignment, batch)
+            self._give_to_applier(assignment, batch)
         elif self._leases.queue_dead:
             self._apply_itself(assignment, batch)
             if self._leases.probe_is_due(self._clock.monotonic()):
@@ -227,8 +226,11 @@ class Bridge:
             batch.enqueued = self._sender.send(assignment, batch)
 
     def _apply_itself(self, assignment: Assignment, batch: Batch) -> None:
-        batch.lapses = MAX_LAPSES
         metrics.BRIDGE_APPLIED_ITSELF.labels(self._policy.name).inc()
+        self._give_to_applier(assignment, batch)
+
+    def _give_to_applier(self, assignment: Assignment, batch: Batch) -> None:
+        batch.lapses = MAX_LAPSES
         self._applier.submit(assignment, batch)
 
     def _repeat(self, now: float) -> None:

@@ -6,7 +6,7 @@ late one can never bring an older state back.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -16,7 +16,7 @@ from bson import ObjectId
 from bson.int64 import Int64
 from pymongo import UpdateOne
 
-from ingest.candle import Candle, Interval, Series, State
+from ingest.candle import Candle, Series
 from workers.documents import (
     Document,
     DocumentCollection,
@@ -24,12 +24,12 @@ from workers.documents import (
     document_id,
     document_of,
     id_range,
-    opens_at,
     series_hash,
 )
+from workers.edges import find_edges
 from workers.errors import StoreUnavailable
 from workers.guarded_writes import GuardedWriter, refused_by_guard
-from workers.rollup import LEVELS, Bucket, is_over, next_version, roll_up
+from workers.rollup import LEVELS, Bucket, bucket_of, recomputed
 
 #: At most so many candles at once: with what they are made of they fit into one answer of the store.
 MAX_BUCKETS: Final = 250
@@ -56,18 +56,17 @@ class Newest:
 
     def of(self, bucket: Bucket) -> int:
         """That of the minutes below a candle; -1 if nothing is known."""
-        return self._known.get(_minutes(bucket), -1)
+        return self._known.get(bucket.minutes, -1)
 
     def learn(self, minutes: Series, timestamp: int) -> None:
         """There is a minute that opens then."""
         self._known[minutes] = max(timestamp, self._known.get(minutes, -1))
 
-    def ask_once(self, bucket: Bucket, ask: Callable[[Series], int]) -> None:
-        """Ask for the newest minute below a candle that may be over without its own minutes showing it."""
-        minutes = _minutes(bucket)
-        if self.of(bucket) < bucket.end and minutes not in self._asked:
-            self._asked.add(minutes)
-            self.learn(minutes, ask(minutes))
+    def to_ask(self, buckets: Iterable[Bucket]) -> list[Series]:
+        """The series to ask for, each once: of candles that may be over without their own minutes showing it."""
+        wanted = {bucket.minutes for bucket in buckets if self.of(bucket) < bucket.end} - self._asked
+        self._asked |= wanted
+        return sorted(wanted)
 
 
 class Buckets:
@@ -94,9 +93,7 @@ class Buckets:
             stored, damaged = self._read(left)
             # Nothing is known of their rev, so nothing can be written over them; they must not hold up all others.
             left = [bucket for bucket in left if bucket not in damaged]
-            for bucket in left:
-                if bucket not in stored:
-                    newest.ask_once(bucket, self._newest)
+            self._learn(newest, newest.to_ask(bucket for bucket in left if bucket not in stored))
             versions = self._versions(left, stored, newest, outcomes)
             # Before they are written: once a candle is there nobody looks at what came before it any more.
             outcomes += self._close_before([bucket for bucket in versions if bucket not in stored], newest)
@@ -118,30 +115,27 @@ class Buckets:
         parts = self._parts(buckets)
         for bucket in buckets:
             held = stored.get(bucket)
-            # What is over stays over, whatever this writer knows of the series.
-            over = (held is not None and held.state.rank >= State.PROVISIONAL.rank) or is_over(
-                bucket, parts[bucket], newest.of(bucket)
-            )
-            computed = roll_up(bucket, parts[bucket], is_over=over)
-            version = None if computed is None else next_version(computed, held)
+            version = recomputed(bucket, parts[bucket], held, newest.of(bucket))
             if version is None:
-                outcomes[Outcome.EMPTY if computed is None and held is None else Outcome.UNCHANGED] += 1
+                outcomes[Outcome.UNCHANGED if parts[bucket] or held else Outcome.EMPTY] += 1
             else:
                 found[bucket] = version
         return found
 
     def _close_before(self, new: Sequence[Bucket], newest: Newest) -> Counter[Outcome]:
         """Close candles that were left open and lie before new ones: their own last minute never came."""
-        before = {bucket: Bucket(bucket.series, bucket.timestamp - _length(bucket)) for bucket in new}
+        before = {
+            bucket: Bucket(bucket.series, bucket.timestamp - bucket.series.interval.milliseconds) for bucket in new
+        }
         # One that is new itself will be closed by what is known of its series.
         before = {bucket: direct for bucket, direct in before.items() if direct not in before}
         stored, _ = self._read(before.values())
         left_open = []
         for bucket, direct in before.items():
             held = stored.get(direct) or self._last_before(direct)
-            if held is not None and held.state.rank < State.PROVISIONAL.rank:
+            if held is not None and not held.state.is_closed:
                 left_open.append(Bucket(bucket.series, held.timestamp))
-                newest.learn(_minutes(bucket), bucket.timestamp)
+                newest.learn(bucket.minutes, bucket.timestamp)
         return self.recompute(sorted(set(left_open)), newest)
 
     def _close_overtaken(self, made: Mapping[Bucket, Candle], newest: Newest) -> Counter[Outcome]:
@@ -149,15 +143,13 @@ class Buckets:
 
         It looked for them in vain; whatever it looked after was written before, so whoever asks now finds it.
         """
-        running = [bucket for bucket, candle in made.items() if candle.state.rank < State.PROVISIONAL.rank]
-        for minutes in {_minutes(bucket) for bucket in running}:
-            newest.learn(minutes, self._newest(minutes))
+        running = [bucket for bucket, candle in made.items() if not candle.state.is_closed]
+        self._learn(newest, sorted({bucket.minutes for bucket in running}))
         return self.recompute(sorted(bucket for bucket in running if newest.of(bucket) >= bucket.end), newest)
 
-    def _newest(self, series: Series) -> int:
-        # The primary key alone answers: the open time is part of it.
-        cursor = self._candles.find({"_id": id_range(series, None, None)}, {"_id": 1}).sort("_id", pymongo.DESCENDING)
-        return max((opens_at(document["_id"]) for document in cursor.limit(1)), default=-1)
+    def _learn(self, newest: Newest, all_minutes: Sequence[Series]) -> None:
+        for minutes, timestamp in find_edges(self._candles, all_minutes, newest=True).items():
+            newest.learn(minutes, timestamp)
 
     def _last_before(self, bucket: Bucket) -> Candle | None:
         ids = id_range(bucket.series, None, bucket.timestamp - 1)
@@ -205,14 +197,6 @@ class Buckets:
         return [writes[order[place]] for place in refused_by_guard(self._candles, [updates[key] for key in order])]
 
 
-def _minutes(bucket: Bucket) -> Series:
-    return bucket.series._replace(interval=Interval.M1)
-
-
-def _length(bucket: Bucket) -> int:
-    return bucket.series.interval.milliseconds
-
-
 def _id_of(series: Series, timestamp: int) -> ObjectId:
     return document_id(_hash_of(series), timestamp)
 
@@ -225,6 +209,5 @@ def levels_of(minutes: Iterable[tuple[Series, int]]) -> Iterator[list[Bucket]]:
     """
     some = list(minutes)
     for interval in LEVELS:
-        length = interval.milliseconds
-        level = sorted({Bucket(series._replace(interval=interval), time - time % length) for series, time in some})
+        level = sorted({bucket_of(series, interval, time) for series, time in some})
         yield from (level[start : start + MAX_BUCKETS] for start in range(0, len(level), MAX_BUCKETS))

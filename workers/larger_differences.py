@@ -22,7 +22,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ingest.candle import Candle, Interval, Series, State
+from ingest.candle import Candle, Interval, Series
 from ingest.revision import rank_of, time_us_of
 from workers.differences import Difference, Kind, changes
 from workers.documents import document_id, series_hash
@@ -91,7 +91,7 @@ class Days:
     def _is_over(self, bucket: Bucket, held: Candle | None) -> bool:
         # Not by its last part: what closed that may have been a minute that is too young to count.
         last = self._minutes.get(bucket.end - Interval.M1.milliseconds)
-        closed = any(each is not None and each.state.rank >= State.PROVISIONAL.rank for each in (held, last))
+        closed = any(each is not None and each.state.is_closed for each in (held, last))
         return closed or self._newest_ms >= bucket.end
 
     def _judge(self, bucket: Bucket, held: Candle, computed: Candle | None) -> Verdict:

@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 import redis
 
-from ingest.candle import Candle, Interval, Series, State
+from ingest.candle import Candle, Interval, Series
 from ingest.codec import encode_candle
 from workers import metrics
 from workers.clients import redis_client
@@ -149,7 +149,7 @@ class Partition:
             if minutes.interval is Interval.M1 and self._tower(minutes).add(candle):
                 self._behind.setdefault(minutes, now)
                 self._owed.setdefault(minutes, offset)
-                if candle.state.rank >= State.PROVISIONAL.rank:
+                if candle.state.is_closed:
                     self._urgent.add(minutes)
         self._note_owed()
         return refused

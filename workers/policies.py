@@ -44,11 +44,8 @@ class Policy:
     #: Dramatiq's queue.
     queue: str
     sources: Mapping[str, Source]
-    #: How long a batch may wait for more rows (seconds), and how long if none of its rows is urgent.
+    #: How long a batch may wait for more rows (seconds).
     batch_seconds: float
-    patience_seconds: float
-    #: How long Kafka may gather records before it sends them (milliseconds); 0: each at once.
-    fetch_wait_ms: int
     #: How long a batch may take, and how long the workers may be silent, before it is sent again (seconds).
     lease_seconds: float
     #: Whether a partition's next batch waits until the one before it took effect.
@@ -61,6 +58,10 @@ class Policy:
     health_port: int
     #: Whether records that can never take effect go to the dead-letter topic; else they are counted and skipped.
     dead_letters: bool
+    #: How long a batch may wait if none of its rows is urgent (seconds); 0: as long as any.
+    patience_seconds: float = 0.0
+    #: How long Kafka may gather records before it sends them (milliseconds); 0: each at once.
+    fetch_wait_ms: int = 0
     #: Called so often by the thread that applies batches in the bridge.
     upkeep: Callable[[], None] = lambda: None
     upkeep_seconds: float = 0.2
@@ -74,8 +75,6 @@ PERSIST = Policy(
         CANDLES: Source(candle_version, persist.persist_candles, lambda: lambda rows: store_candles(get_store(), rows)),
     },
     batch_seconds=0.2,
-    patience_seconds=0.0,
-    fetch_wait_ms=0,
     lease_seconds=5.0,
     in_order=False,
     start_ago_ms=None,
@@ -96,8 +95,6 @@ FANOUT = Policy(
         FEEDS: Source(event_version, fanout.publish_events, lambda: lambda rows: send_events(get_live(), rows)),
     },
     batch_seconds=0.0,
-    patience_seconds=0.0,
-    fetch_wait_ms=0,
     # A lost job holds up its partition for so long; sending one that was merely slow again costs little.
     lease_seconds=2.0,
     in_order=True,
@@ -140,7 +137,6 @@ ROLLUP_LIVE = Policy(
         CANDLES: Source(candle_version, None, lambda: get_larger_live().begin(), lambda partition: partition.owed_from),
     },
     batch_seconds=0.02,
-    patience_seconds=0.0,
     # This and the upkeep are of the 250 ms that a larger candle may come after its minute: exchanging messages for each
     # record, with Kafka and with Redis, would cost most of all.
     fetch_wait_ms=50,

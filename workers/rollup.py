@@ -33,7 +33,7 @@ LEVELS: Final[Mapping[Interval, Interval]] = MappingProxyType(
 #: Sums are exact, and rounded once to what the store can hold.
 _EXACT: Final = Context(prec=MAX_PREC)
 _STORED: Final = Context(prec=MAX_DIGITS)
-_CLOSED: Final = frozenset({State.FINAL, State.CORRECTED})
+_FINAL: Final = frozenset({State.FINAL, State.CORRECTED})
 
 
 class Bucket(NamedTuple):
@@ -51,6 +51,11 @@ class Bucket(NamedTuple):
     def below(self) -> Series:
         """The series that it is made of."""
         return self.series._replace(interval=LEVELS[self.series.interval])
+
+    @property
+    def minutes(self) -> Series:
+        """The series of its minutes."""
+        return self.series._replace(interval=Interval.M1)
 
     @property
     def part_times(self) -> range:
@@ -79,7 +84,7 @@ def is_over(bucket: Bucket, parts: Sequence[Candle], newest_ms: int) -> bool:
     if newest_ms >= bucket.end:
         return True
     last = bucket.part_times[-1]
-    return any(part.timestamp == last and part.state.rank >= State.PROVISIONAL.rank for part in parts)
+    return any(part.timestamp == last and part.state.is_closed for part in parts)
 
 
 def roll_up(bucket: Bucket, parts: Sequence[Candle], *, is_over: bool) -> Candle | None:
@@ -116,6 +121,20 @@ def roll_up(bucket: Bucket, parts: Sequence[Candle], *, is_over: bool) -> Candle
     )
 
 
+def recomputed(bucket: Bucket, parts: Sequence[Candle], held: Candle | None, newest_ms: int) -> Candle | None:
+    """What replaces the version of a candle that is held, None if nothing should.
+
+    Args:
+        bucket: Which.
+        parts: The candles of the level below that are held, each once, in any order.
+        held: What is held of it. What is over in it stays over, whatever is known of the series.
+        newest_ms: The newest open time that is known of the series' minutes.
+    """
+    over = (held is not None and held.state.is_closed) or is_over(bucket, parts, newest_ms)
+    computed = roll_up(bucket, parts, is_over=over)
+    return None if computed is None else next_version(computed, held)
+
+
 def next_version(computed: Candle, held: Candle | None) -> Candle | None:
     """What replaces the version that is held, None if nothing should.
 
@@ -132,7 +151,7 @@ def next_version(computed: Candle, held: Candle | None) -> Candle | None:
 def _state(states: Set[State], *, is_over: bool, is_complete: bool) -> State:
     if not is_over:
         return State.OPEN
-    if not is_complete or not states <= _CLOSED:
+    if not is_complete or not states <= _FINAL:
         return State.PROVISIONAL
     return State.CORRECTED if State.CORRECTED in states else State.FINAL
 

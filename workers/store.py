@@ -31,9 +31,9 @@ from workers.documents import (
     document_of,
     id_range,
     opens_at,
-    series_hash,
     series_of,
 )
+from workers.edges import find_edges
 from workers.errors import StoreUnavailable
 from workers.guarded_writes import GuardedWriter, Write
 from workers.outage import Outage
@@ -47,9 +47,6 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5.0
 #: Counting looks at the id of every candle.
 COUNT_SECONDS = 60.0
-#: Look-ups in one question: a quarter of the time of as many questions. FerretDB nests them, and takes longer for each
-#: of more than a dozen, for a hundred already 0.7 s.
-_EDGES_AT_ONCE = 10
 #: So many documents come with one answer where the number is not known: about half a megabyte.
 MAX_BATCH = 2000
 
@@ -267,17 +264,8 @@ class CandleStore:
         Raises:
             StoreUnavailable: If the store does not answer in time.
         """
-        order = pymongo.DESCENDING if newest else pymongo.ASCENDING
-        of_hash = {series_hash(series): series for series in all_series}
-        ids: list[ObjectId] = []
         with self._reads("edges"):
-            for start in range(0, len(all_series), _EDGES_AT_ONCE):
-                first, *others = (
-                    _edge(series, until_ms, order) for series in all_series[start : start + _EDGES_AT_ONCE]
-                )
-                unions = [{"$unionWith": {"coll": self._candles.name, "pipeline": each}} for each in others]
-                ids += [document["_id"] for document in self._candles.aggregate([*first, *unions])]
-        return {of_hash[id_.binary[:8]]: opens_at(id_) for id_ in ids}
+            return find_edges(self._candles, all_series, newest=newest, until_ms=until_ms)
 
     def ping(self) -> None:
         """Return if the store answers.
@@ -332,12 +320,6 @@ class CandleStore:
                 yield
         except PyMongoError as error:
             raise StoreUnavailable(operation, str(error)) from error
-
-
-def _edge(series: Series, until_ms: int | None, order: int) -> list[Document]:
-    # The primary key alone answers: the open time is part of it.
-    ids = {"_id": id_range(series, None, until_ms)}
-    return [{"$match": ids}, {"$sort": {"_id": order}}, {"$limit": 1}, {"$project": {"_id": 1}}]
 
 
 def _watermark_of(document: Document | None) -> Watermark | None:

@@ -8,8 +8,8 @@ because it was loaded.
 from collections.abc import Iterable
 from typing import Final
 
-from ingest.candle import Candle, Interval, Series, State
-from workers.rollup import LEVELS, Bucket, bucket_of, is_over, next_version, open_time, roll_up
+from ingest.candle import Candle, Interval, Series
+from workers.rollup import LEVELS, Bucket, bucket_of, open_time, recomputed
 
 _LAST: Final = list(LEVELS)[-1]
 #: A candle: its series and open time.
@@ -91,8 +91,9 @@ class Tower:
         """
         for candle in found:
             self._keep(candle)
-        self._loaded.update(self._to_compute())
-        self._just_loaded.update(self._to_compute())
+        buckets = self._to_compute()
+        self._loaded.update(buckets)
+        self._just_loaded.update(buckets)
         if self._began is None:
             times = set(known_ms)
             self._newest = self._began = max(times | {self._newest})
@@ -113,12 +114,7 @@ class Tower:
             below, mine = self._held[bucket.below.interval], self._held[bucket.series.interval]
             parts = [below[time] for time in bucket.part_times if time in below]
             held = mine.get(bucket.timestamp)
-            # What is over stays over.
-            over = (held is not None and held.state.rank >= State.PROVISIONAL.rank) or is_over(
-                bucket, parts, self._newest
-            )
-            computed = roll_up(bucket, parts, is_over=over)
-            version = None if computed is None else next_version(computed, held)
+            version = recomputed(bucket, parts, held, self._newest)
             if version is None and bucket in self._just_loaded:
                 version = held
             if version is not None:

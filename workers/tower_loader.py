@@ -46,8 +46,11 @@ class TowerLoader:
 
     def load(self, towers: Collection[Tower]) -> list[Tower]:
         """Give towers what they are missing; returns those that miss nothing any more."""
-        ready = [tower for tower in towers if not tower.missing()]
-        for some in _groups(tower for tower in towers if tower.missing()):
+        ready: list[Tower] = []
+        lacking: list[Tower] = []
+        for tower in towers:
+            (lacking if tower.missing() else ready).append(tower)
+        for some in _groups(lacking):
             if not self._ask(partial(self._load_some, some)):
                 break
             ready += some

@@ -30,17 +30,9 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/client.md").read_
 
 
 @pytest.fixture
-def environment(mongo_uri: str, database: str, redis_url: str) -> dict[str, str]:
-    return {
-        "MONGO_URI": mongo_uri,
-        "MONGO_DB": database,
-        "REDIS_URL": redis_url,
-        "REST_PORT": str(free_port()),
-        "WS_PORT": str(free_port()),
-        "EXCHANGE": "sim",
-        "PAIRS": "BTC-USD,ETH-USD",
-        "LOG_FORMAT": "json",
-    }
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """Settings of both servers."""
+    return environment | {"WS_PORT": str(free_port()), "PAIRS": "BTC-USD,ETH-USD"}
 
 
 class Servers:

@@ -1,7 +1,7 @@
 """Larger candles through real services: the bridge that stores them, and the one that publishes them."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
@@ -15,7 +15,7 @@ from ingest.candle import Candle, Interval, Series, State
 from ingest.codec import encode_candle
 from ingest.revision import make_rev
 from tests.conftest import FakeClock, make_candle
-from tests.integration.bridge_bench import BridgeBench, serve_actors, topics_for, wait_until
+from tests.integration.bridge_bench import BridgeBench, wait_until
 from tests.integration.tcp_forwarder import Forwarder
 from workers.documents import Document
 from workers.larger_live import FILL_SECONDS, LOOK_SECONDS, UNWATCHED_SECONDS, LargerLive, Partition
@@ -32,22 +32,6 @@ MINUTE_MS = 60_000
 def exchange() -> str:
     """The name of an exchange that this test alone uses: the live side is everybody's."""
     return f"t{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def bench(
-    kafka_brokers: str,
-    redis_url: str,
-    mongo_uri: str,
-    database: str,
-    make_topic: Callable[[int], str],
-    monkeypatch: Any,
-) -> Iterator[BridgeBench]:
-    """A bench whose actors use its services."""
-    made = BridgeBench(kafka_brokers, redis_url, mongo_uri, database, topics_for(make_topic))
-    serve_actors(made, monkeypatch)
-    yield made
-    made.close()
 
 
 def minute(exchange: str, number: int, state: State = State.FINAL, *, step: int = 0, high: int = 3) -> Candle:

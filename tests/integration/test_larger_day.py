@@ -3,18 +3,17 @@
 import random
 import secrets
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import psutil
-import pytest
 
 from ingest.candle import Candle, Interval, State
 from ingest.codec import encode_candle
 from ingest.revision import rank_of
 from tests.conftest import make_candle
-from tests.integration.bridge_bench import BridgeBench, fold, topics_for, wait_until
+from tests.integration.bridge_bench import BridgeBench, fold, wait_until
 from tests.integration.programs import Programs, workers_command
 from tests.integration.web_processes import free_port
 from workers.broker import make_broker
@@ -42,20 +41,6 @@ class Larger(NamedTuple):
 
 
 Place = tuple[str, str, int]
-
-
-@pytest.fixture
-def bench(
-    kafka_brokers: str,
-    redis_url: str,
-    mongo_uri: str,
-    database: str,
-    make_topic: Callable[[int], str],
-) -> Iterator[BridgeBench]:
-    """Bridges in this process, whose workers are processes."""
-    bench = BridgeBench(kafka_brokers, redis_url, mongo_uri, database, topics_for(make_topic))
-    yield bench
-    bench.close()
 
 
 def version(dice: random.Random, pair: str, number: int, state: State, age: int) -> Candle:
