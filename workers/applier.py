@@ -87,11 +87,13 @@ class Applier:
     def _keep_up(self) -> None:
         if time.monotonic() < self._upkeep_due_at:
             return
+        pause = self._upkeep_seconds
         try:
             self._upkeep()
         except Exception:
             logger.exception("upkeep failed, trying again")
-        self._upkeep_due_at = time.monotonic() + self._upkeep_seconds
+            pause = max(pause, RETRY_SECONDS)
+        self._upkeep_due_at = time.monotonic() + pause
 
     def _apply(self, assignment: Assignment, rows: list[tuple[int, str]]) -> Refused | None:
         try:

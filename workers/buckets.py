@@ -87,9 +87,13 @@ class Buckets:
         """
         outcomes: Counter[Outcome] = Counter()
         left = list(buckets)
-        for _ in range(_ATTEMPTS):
-            if not left:
-                return outcomes
+        attempts = 0
+        while left:
+            if attempts == _ATTEMPTS:
+                raise StoreUnavailable(
+                    "recompute", f"others keep writing {len(left)} candles, {left[0].series.key} for one"
+                )
+            attempts += 1
             stored, damaged = self._read(left)
             # Nothing is known of their rev, so nothing can be written over them; they must not hold up all others.
             left = [bucket for bucket in left if bucket not in damaged]
@@ -101,7 +105,7 @@ class Buckets:
             outcomes[Outcome.WRITTEN] += len(versions) - len(left)
             made = {bucket: versions[bucket] for bucket in versions.keys() - stored.keys() - set(left)}
             outcomes += self._close_overtaken(made, newest)
-        raise StoreUnavailable("recompute", f"others keep writing {len(left)} candles, {left[0].series.key} for one")
+        return outcomes
 
     def _versions(
         self,

@@ -44,6 +44,8 @@ FILL_SECONDS: Final = 60.0
 _CANDLES_AT_ONCE: Final = 1000
 #: So many towers are kept at most: a topic may be flooded with series, each of them for one record.
 MAX_TOWERS: Final = 10_000
+#: So many minutes to compute from and candles to publish may wait for Redis and the store, per partition.
+MAX_WAITING: Final = 100_000
 
 
 class LargerLive:
@@ -140,15 +142,18 @@ class Partition:
         #: The lowest of these. Who comes next has to read from there: a pair may be silent for long.
         self.owed_from: int | None = None
 
-    def __call__(self, rows: Rows) -> Refused:
-        """Take in a batch; returns the rows that cannot be read."""
+    def __call__(self, rows: Rows) -> Refused | None:
+        """Take in a batch; returns the rows that cannot be read, None if so much waits that Kafka has to hold more."""
+        if len(self.unpublished) + sum(self._towers[series].behind for series in self._behind) >= MAX_WAITING:
+            return None
         offsets, candles, refused = read_candles(rows)
         now = self._shared.monotonic()
         for offset, candle in zip(offsets, candles, strict=True):
             minutes = candle.series
             if minutes.interval is Interval.M1 and self._tower(minutes).add(candle):
                 self._behind.setdefault(minutes, now)
-                self._owed.setdefault(minutes, offset)
+                # A batch that was not taken in may come after a later one.
+                self._owed[minutes] = min(offset, self._owed.get(minutes, offset))
                 if candle.state.is_closed:
                     self._urgent.add(minutes)
         self._note_owed()
@@ -160,7 +165,7 @@ class Partition:
             self._fill_due_at = now + FILL_SECONDS
             self._shared.loader.fill(self._towers.values())
             for series, tower in self._towers.items():
-                if tower.is_behind:
+                if tower.behind:
                     self._behind.setdefault(series, now)
         long_ago = now - UNWATCHED_SECONDS
         return [

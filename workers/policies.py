@@ -157,8 +157,4 @@ POLICIES = {policy.name: policy for policy in (PERSIST, FANOUT, ROLLUP, ROLLUP_L
 def policy_of(name: str, settings: Settings) -> Policy:
     """The policy of that name, as the settings want it."""
     policy = POLICIES[name]
-    if policy is not ROLLUP:
-        return policy
-    # Who wants them stored more often has them gathered for less: a seventy-fifth of the time.
-    fetch_wait_ms = min(ROLLUP.fetch_wait_ms, round(settings.rollup_seconds * 1000 / 75))
-    return replace(policy, patience_seconds=settings.rollup_seconds, fetch_wait_ms=fetch_wait_ms)
+    return replace(policy, patience_seconds=settings.rollup_seconds) if policy is ROLLUP else policy

@@ -35,9 +35,9 @@ class Tower:
         self._changed: set[int] = set()
 
     @property
-    def is_behind(self) -> bool:
-        """Whether minutes have changed since the last `compute`."""
-        return bool(self._changed)
+    def behind(self) -> int:
+        """How many minutes have changed, or may be over, since the last `compute`."""
+        return len(self._changed)
 
     def add(self, minute: Candle) -> bool:
         """Take a version of a minute; whether it is newer than what is held."""

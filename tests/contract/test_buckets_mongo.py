@@ -78,6 +78,16 @@ def test_every_level_is_what_the_minutes_say(store: CandleStore, client: MongoCl
     assert {each.state for each in fives if each.timestamp not in lacking} == {State.FINAL}
 
 
+def test_the_last_attempt_counts_too(store: CandleStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.buckets._ATTEMPTS", 1)
+    minutes = [minute(number) for number in range(7)]
+    assert store.write(minutes) == []
+
+    store.roll_up(minutes)
+
+    assert [each.minutes for each in store.find(of(Interval.M5), limit=9, newest_first=False)] == [5, 2]
+
+
 def test_what_is_right_is_left_alone(store: CandleStore) -> None:
     assert store.write([minute(number) for number in range(60)]) == []
     recompute_day(store)

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -10,10 +11,12 @@ import redis
 from ingest.candle import Candle, Interval, Series, State
 from ingest.codec import encode_candle
 from tests.conftest import FakeClock, make_candle
+from tests.integration.tcp_forwarder import Forwarder
 from workers.larger_live import UNWATCHED_SECONDS, LargerLive
 from workers.live import LiveSide, candles_channel, candles_key
 from workers.rollup import LEVELS
 from workers.store import CandleStore
+from workers.tower_loader import ASK_AGAIN_SECONDS
 
 DAY_MS = 1_606_176_000_000  # 2020-11-24T00:00Z
 
@@ -97,6 +100,31 @@ def test_the_first_row_that_is_owed_counts(larger: LargerLive, minutes: Series) 
     partition(rows(minute(minutes, 1, State.OPEN), first=200))
 
     assert partition.owed_from == 100
+
+
+def test_while_redis_is_away_kafka_holds_what_no_longer_fits(
+    redis_url: str, store: CandleStore, clock: FakeClock, minutes: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.larger_live.MAX_WAITING", 3)
+    server = urlsplit(redis_url)
+    with Forwarder((str(server.hostname), int(server.port or 6379))) as forwarder:
+        forwarder.open()
+        with redis.Redis(port=forwarder.port) as client:
+            larger = LargerLive(client, LiveSide(client, 60), lambda: store, clock.monotonic)
+            partition = larger.begin()
+            closed = [minute(minutes, number, State.FINAL) for number in range(4)]
+            forwarder.cut()
+            taken = partition(rows(*closed[:3]))
+            larger.upkeep()
+            while_away = partition(rows(closed[3], first=103)), partition.owed_from
+            forwarder.open()
+            clock.advance(ASK_AGAIN_SECONDS)
+            larger.upkeep()
+            afterwards = partition(rows(closed[3], first=103))
+            larger.upkeep()
+
+            assert (taken, while_away, afterwards) == ([], (None, 100), [])
+            assert (partition.owed_from, held(client, minutes)) == (None, all_of(4))
 
 
 def test_who_comes_next_publishes_what_the_store_has_already(

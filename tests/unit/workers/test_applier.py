@@ -1,9 +1,10 @@
 """The thread that applies batches by itself: what waits for it."""
 
+import time
 from dataclasses import replace
 from queue import SimpleQueue
 
-from workers.applier import Applied, Applier
+from workers.applier import RETRY_SECONDS, Applied, Applier
 from workers.assignment import Assignment
 from workers.completions import Completion
 from workers.policies import PERSIST
@@ -32,3 +33,18 @@ def test_tells_how_many_batches_wait_and_forgets_the_unwanted_ones() -> None:
 
     assert waiting == [4, 0]
     assert result == Applied(wanted, empty, [])
+
+
+def test_upkeep_that_failed_waits_before_it_is_tried_again() -> None:
+    calls: SimpleQueue[float] = SimpleQueue()
+
+    def fail() -> None:
+        calls.put(time.monotonic())
+        raise OSError("away")
+
+    applier = Applier(SimpleQueue(), fail, upkeep_seconds=0.01)
+    applier.start()
+    first, second = calls.get(timeout=SECONDS), calls.get(timeout=SECONDS)
+    applier.stop()
+
+    assert second - first >= RETRY_SECONDS

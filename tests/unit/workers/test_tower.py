@@ -123,7 +123,7 @@ def test_what_is_published_last_is_what_the_minutes_say(wanted: list[tuple[str, 
             compute()
             tower = Tower(SERIES)
     compute()
-    if tower.is_behind or not published(elsewhere):  # nothing has come since a restart
+    if tower.behind or not published(elsewhere):  # nothing has come since a restart
         return
 
     assert published(elsewhere) == plainly(elsewhere)
@@ -137,7 +137,7 @@ def test_nothing_is_computed_of_what_is_not_loaded() -> None:
         tower.compute()
 
     assert len(tower.missing()) == 5 + 3 + 2 + 2 + 4 + 6 + 1  # all levels' parts, and the day itself
-    assert tower.is_behind
+    assert tower.behind
 
 
 def test_what_opened_while_it_watched_is_not_asked_for() -> None:
