@@ -11,6 +11,7 @@ from web.addresses import ClientAddresses
 from web.catalogue import Catalogue
 from web.feeds import FeedSource, LiveFeeds
 from web.listing import SeriesListing
+from web.live_client import LiveClient
 from web.middleware import RequestRecord, SafeHeaders
 from web.ratelimit import RateLimit, RequestCounter
 from web.reading import GetStore
@@ -22,8 +23,10 @@ from web.resources.health import Health, Livez, Metrics, Readyz
 from web.resources.ohlcv import Ohlcv
 from web.resources.pairs import Pairs
 from web.resources.start import Start
+from web.resources.status import Status
 from web.resources.udf import UdfConfig, UdfHistory, UdfSearch, UdfSymbols, UdfTime
 from web.settings import Settings
+from web.status import LivePrograms, ProgramSource
 from workers.store import get_store as get_process_store
 
 #: What scripts of other origins may read beside what browsers always let them.
@@ -35,6 +38,7 @@ def create_app(
     *,
     get_store: GetStore = get_process_store,
     feeds: FeedSource | None = None,
+    programs: ProgramSource | None = None,
     clock: Clock | None = None,
 ) -> "falcon.App[falcon.Request, falcon.Response]":
     """The REST application; it connects to nothing before its first request.
@@ -43,9 +47,12 @@ def create_app(
         settings: Checked settings.
         get_store: Gives the store, on first use.
         feeds: Where feed events are; None: the live side in ``settings``.
+        programs: Where programs say how they are; None: the same.
         clock: What tells how old data is; None: the machine's.
     """
-    feeds = feeds or LiveFeeds(settings.live_url)
+    client = LiveClient(settings.live_url)
+    feeds = feeds or LiveFeeds(client)
+    programs = programs or LivePrograms(client)
     clock = clock or SystemClock()
     configured = Catalogue(settings.configured)
     app = falcon.App(middleware=_middleware(settings, clock))
@@ -60,6 +67,7 @@ def create_app(
         "/api/candles": Candles(get_store, configured),
         "/api/pairs": Pairs(SeriesListing(get_store, configured, clock.monotonic)),
         "/api/feeds": Feeds(feeds, clock),
+        "/api/status": Status(programs),
         "/udf/config": UdfConfig(configured),
         "/udf/symbols": UdfSymbols(get_store, configured),
         "/udf/search": UdfSearch(get_store, configured),

@@ -14,6 +14,7 @@ from web.formats import Format, content_type
 from web.parameters import Parameter
 from web.params import CANDLES_PARAMETERS, OHLCV_PARAMETERS
 from web.resources.health import Freshness, Readiness
+from web.status import ServiceStatus
 from web.udf import (
     HISTORY_PARAMETERS,
     SEARCH_PARAMETERS,
@@ -213,6 +214,14 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         failures=(503,),
         unavailable=Freshness,
         limited=False,
+    ),
+    Endpoint(
+        path="/api/status",
+        group="State of the service",
+        summary="Programs that run, how far each stage is behind Kafka, records that could not be taken.",
+        example="/api/status",
+        answers={JSON: ServiceStatus},
+        failures=(400, 503),
     ),
     Endpoint(
         path="/metrics",

@@ -15,9 +15,12 @@ from ingest.health import Progress, serve_health, start_watchdog
 from ingest.topics import ensure_topics
 from ingest.waiting import StoppedWaiting, wait_for
 from workers.bridge import Bridge
+from workers.bridge_report import describe
 from workers.broker import make_broker
+from workers.clients import redis_client
 from workers.errors import WorkersError
 from workers.policies import policy_of
+from workers.presence import Presence
 from workers.settings import Settings
 from workers.store import get_store
 
@@ -74,7 +77,8 @@ def run_bridge(name: str, settings: Settings, clock: Clock | None = None) -> int
         )
         bridges.append(bridge)
         if not stopping.is_set():
-            bridge.run()
+            with Presence(f"bridge-{name}", redis_client(settings.live_url), describe(policy, settings.kafka_brokers)):
+                bridge.run()
     except StoppedWaiting:
         pass
     except WorkersError as error:

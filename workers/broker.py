@@ -13,6 +13,7 @@ from ingest.log import configure_logging
 from workers import metrics
 from workers.clients import redis_client
 from workers.doorbell import DoorbellBroker
+from workers.presence import Presence
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class WorkerProcess(Middleware):
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._settings = settings
         self._progress = progress
+        self._presence: Presence | None = None
 
     def after_process_boot(self, broker: "Broker") -> None:
         """Called once in each child, before it makes threads."""
@@ -108,10 +110,18 @@ class WorkerProcess(Middleware):
     def before_worker_boot(self, broker: "Broker", worker: "Worker") -> None:
         """Called once in each child, when it is known which queues it serves."""
         queues = worker.consumer_whitelist or {"persist"}
+        serves = "workers" if worker.consumer_whitelist is None else f"workers-{min(queues)}"
+        self._presence = Presence(serves, redis_client(self._settings.live_url))
+        self._presence.start()
         port = self._settings.health_port or DEFAULT_HEALTH_PORTS.get(min(queues))
         if port is None:
             return
         threading.Thread(target=self._serve_health, args=(port,), name="health port", daemon=True).start()
+
+    def after_worker_shutdown(self, broker: "Broker", worker: "Worker") -> None:
+        """Called once in each child, when its threads have ended."""
+        if self._presence is not None:
+            self._presence.close()
 
     def _serve_health(self, port: int) -> None:
         """Serve health as soon as the port is free.

@@ -48,6 +48,8 @@ async def _serve(settings: Settings, *, reuse_port: bool) -> None:
     from web.ws.history import History
     from web.ws.relay import Relay
     from web.ws.server import WebSocketServer
+    from workers.clients import redis_client
+    from workers.presence import Presence
     from workers.store import get_store
 
     stop = asyncio.Event()
@@ -58,7 +60,8 @@ async def _serve(settings: Settings, *, reuse_port: bool) -> None:
     start_watchdog(progress, end_with_parent=reuse_port)
     history = History(get_store)
     server = WebSocketServer(settings, Relay(settings.live_url, history, settings.live_window), history, progress)
-    await server.run(stop, reuse_port=reuse_port)
+    with Presence("ws", redis_client(settings.live_url), server.describe):
+        await server.run(stop, reuse_port=reuse_port)
     logger.info("stopped")
 
 

@@ -25,6 +25,7 @@ from web.ws.messages import ShutdownMessage, encode
 from web.ws.protocol import POLICY_VIOLATION, ProtocolLimits, Session
 from web.ws.relay import Relay
 from web.ws.status import LOOK_SECONDS
+from workers.presence import Program
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,10 @@ class WebSocketServer:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._history.close()
+
+    def describe(self, program: Program) -> None:
+        """Say how many clients are connected; safe from any thread."""
+        program.clients = self._admission.connections
 
     async def _serve(self, reuse_port: bool) -> Server:
         origins: Sequence[Origin | None] | None = None

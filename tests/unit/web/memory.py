@@ -11,7 +11,9 @@ from ingest.events import EventKind, FeedEvent, FeedState
 from tests.conftest import MINUTE_MS, FakeClock, make_candle, minute
 from web.app import create_app
 from web.settings import Settings
+from web.status import Heard
 from workers.errors import StoreUnavailable
+from workers.presence import Program
 from workers.stored_rows import StoredRow
 
 
@@ -89,17 +91,32 @@ class MemoryFeeds:
             raise redis.ConnectionError("Connection refused, host redis.internal")
 
 
+class MemoryPrograms:
+    """What programs say, in a list."""
+
+    def __init__(self, programs: list[Program]) -> None:
+        self.programs = programs
+        self.away = False
+
+    def heard(self) -> Heard:
+        if self.away:
+            raise redis.ConnectionError("Connection refused, host redis.internal")
+        return Heard(minute(6), self.programs)
+
+
 class Served:
     """An application with what it stands on."""
 
     def __init__(self, **settings: Any) -> None:
         self.store = MemoryStore([make_candle(number) for number in range(5)])
         self.feeds = MemoryFeeds([FeedEvent("sim", EventKind.BEAT, FeedState.LIVE, since=MINUTE_MS, at=minute(6))])
+        self.programs = MemoryPrograms([])
         self.clock = FakeClock(unix_us=minute(6) * 1000)
         app = create_app(
             Settings.from_env(pairs=("BTC-USD",), **settings),
             get_store=lambda: self.store,
             feeds=self.feeds,
+            programs=self.programs,
             clock=self.clock,
         )
         self.client = falcon.testing.TestClient(app)
