@@ -1,4 +1,4 @@
-"""What the README says about settings and processes is what there is."""
+"""What the documents say about settings and processes is what there is."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,10 @@ import yaml
 from web.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_names_every_setting() -> None:
-    table = README[README.index("## Settings") : README.index("## More")]
+def test_the_table_of_settings_names_every_setting() -> None:
+    table = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
     named = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table))
 
@@ -20,7 +19,8 @@ def test_the_readme_names_every_setting() -> None:
 
 
 def test_every_command_in_the_table_of_processes_is_a_service_of_the_compose_file() -> None:
-    table = README[README.index("## The processes") : README.index("## Settings")]
+    document = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = document[document.index("## What runs") : document.index("## What to watch")]
     commands = {
         command for row in re.findall(r"^\|.*\|$", table, re.MULTILINE) for command in re.findall(r"`(\S+ [^`]+)`", row)
     }
