@@ -12,6 +12,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from prometheus_client import REGISTRY
 
+from ingest.check_config import BAD, check_config
 from ingest.clock import Clock, SystemClock, now_ms
 from ingest.errors import SettingsError
 from ingest.exchanges import adapter_for
@@ -35,11 +36,24 @@ DEFAULT_HEALTH_PORT: Final = 9101
 FLUSH_SECONDS: Final = 10.0
 LAST_BEAT_SECONDS: Final = 1.0
 FIRST_BEAT_SECONDS: Final = 2.0
+_CHECK_CONFIG: Final = """\
+Prints each setting of ingest and of the simulated exchange, its value with secrets as stars, and where it comes
+from: the environment, the file .env, or the default. Asks no service. `python -m web check-config` does the same
+for the settings of all programs.
+
+examples:
+  python -m ingest check-config
+  EXCHANGE=kraken PAIRS_KRAKEN=BTC-USD python -m ingest check-config
+"""
+_CHECK_CONFIG_STATUS: Final = """\
+exit status:
+  0  all settings are good
+  2  some are not, and there is a sentence for each on standard error
+"""
 #: At most so many unfinished candles are named when a stop leaves some behind.
 MAX_NAMED: Final = 20
 
 EXIT_UNFINISHED: Final = 1
-EXIT_SETTINGS: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
@@ -50,28 +64,18 @@ def main(arguments: Sequence[str] | None = None, *, clock: Clock | None = None) 
         clock: The time as ``run`` knows it; None: the machine's.
     """
     options = _parser().parse_args(arguments)
+    if options.command == "check-config":
+        return check_config(Settings.from_env)
     try:
         settings = Settings.from_env()
         adapters = {exchange: adapter_for(exchange, settings) for exchange in settings.exchange}
-        if options.command == "check-config":
-            return check_config(settings, adapters)
         configure_logging(settings.log_level, settings.log_format)
         if options.command == "simulate":
             return run_simulator(settings, options.exchange or tuple(DIALECTS))
         return run(settings, adapters, clock or SystemClock())
     except SettingsError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return EXIT_SETTINGS
-
-
-def check_config(settings: Settings, adapters: dict[str, Adapter]) -> int:
-    """Print every setting with passwords as stars, then what would be followed where."""
-    for name, value in settings.describe().items():
-        print(f"{name}={value}")
-    for exchange, adapter in adapters.items():
-        print(f"{exchange}: {adapter.url} pairs {','.join(settings.pairs_of(exchange))}")
-    return 0
+        print(*error.problems, sep="\n", file=sys.stderr)
+        return BAD
 
 
 def run_simulator(settings: Settings, dialects: Sequence[str]) -> int:
@@ -210,7 +214,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=tuple(DIALECTS),
         help="speak only this exchange's protocol; may be given again (default: all)",
     )
-    commands.add_parser("check-config", help="print the settings in effect, or what is wrong with them")
+    commands.add_parser(
+        "check-config",
+        help="print the settings in effect, or what is wrong with them",
+        description=_CHECK_CONFIG,
+        epilog=_CHECK_CONFIG_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     return parser
 
 

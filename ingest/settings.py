@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -71,6 +71,8 @@ def _check_address(address: str) -> str:
 Pairs = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_pairs)]
 Exchanges = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_exchanges)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+#: Where a setting's value comes from.
+Source = Literal["environment", ".env", "default"]
 
 
 class Settings(BaseSettings):
@@ -128,11 +130,11 @@ class Settings(BaseSettings):
             settings = cls(**overrides)
         except ValidationError as error:
             raise SettingsError(tuple(_sentence(cast("Mapping[str, Any]", each)) for each in error.errors())) from None
-        variables = {**dotenv_values(".env"), **os.environ}
+        variables = _read_variables()
         for exchange in settings.exchange:
-            name = f"PAIRS_{exchange.upper()}"
-            text = variables.get(name)
-            if text:
+            name = _pairs_variable(exchange)
+            if name in variables:
+                text = variables[name].text
                 try:
                     settings._pairs_by_exchange[exchange] = _check_pairs(cast("tuple[str, ...]", split_list(text)))
                 except ValueError as error:
@@ -146,7 +148,32 @@ class Settings(BaseSettings):
     def describe(self) -> dict[str, str]:
         """Every variable that has a value, as it could be set, passwords as stars: for the log on start."""
         values = {name.upper(): mask_password(_text(value)) for name, value in self if value is not None}
-        return values | {"SIM_START": f"-{self.sim_start // 1000}s"}
+        pairs = {_pairs_variable(exchange): _text(pairs) for exchange, pairs in self._pairs_by_exchange.items()}
+        return values | {"SIM_START": f"-{self.sim_start // 1000}s"} | pairs
+
+    def sources(self) -> dict[str, Source]:
+        """Every variable, also those without a value, and where it was found just now."""
+        found = _read_variables()
+        names = [*(name.upper() for name in type(self).model_fields), *map(_pairs_variable, self._pairs_by_exchange)]
+        return {name: found[name].source if name in found else "default" for name in names}
+
+
+class _Found(NamedTuple):
+    text: str
+    source: Source
+
+
+def _read_variables() -> dict[str, _Found]:
+    """What is set, by its name in upper case; what is empty counts as not set."""
+    given: tuple[tuple[Source, Mapping[str, str | None]], ...] = (
+        (".env", dotenv_values(".env")),
+        ("environment", os.environ),
+    )
+    return {name.upper(): _Found(text, source) for source, texts in given for name, text in texts.items() if text}
+
+
+def _pairs_variable(exchange: str) -> str:
+    return f"PAIRS_{exchange.upper()}"
 
 
 def _text(value: object) -> str:
@@ -154,10 +181,11 @@ def _text(value: object) -> str:
 
 
 def mask_password(text: str) -> str:
-    """Replace the password in an address like ``redis://user:password@host`` or ``…?password=…`` by stars."""
+    """Replace secrets in an address by stars: ``redis://user:password@host``, ``…?password=…`` and the like."""
     # Up to the last @: a password that should have been percent-encoded must not be shown in half.
     text = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
-    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", text)
+    # MongoDB's addresses may have one for a key file, and a cloud's token among the properties of its mechanism.
+    return re.sub(r"(?i)([?&](?:[^=&\s]*password|authMechanismProperties)=)[^&\s]*", r"\1***", text)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

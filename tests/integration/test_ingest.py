@@ -339,7 +339,7 @@ def test_check_config_prints_what_would_be_followed(processes: Processes) -> Non
         check=True,
     )
 
-    assert outcome.stdout.splitlines()[-1] == "kraken: wss://ws.kraken.com/v2 pairs BTC-USD"
+    assert outcome.stdout.splitlines()[-1] == "# kraken: wss://ws.kraken.com/v2 pairs BTC-USD"
 
 
 def test_says_each_change_of_state_once(processes: Processes) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from ingest.candle import Interval
+from ingest.check_config import check_config
 from ingest.log import configure_logging
 from web.client import Client, ClientError, Refused, stream
-from web.terminal import check_config as checking
+from web.settings import Settings
 from web.terminal import options
 from web.terminal.export import ExportError, Request, prepare
 from web.terminal.layouts import ExportFormat
@@ -31,10 +32,19 @@ app = typer.Typer(
 )
 
 
-@app.command("check-config")
-def check_config() -> None:
-    """Print the settings in effect, or what is wrong with them."""
-    raise typer.Exit(checking.check_config())
+@app.command("check-config", epilog=options.CHECK_CONFIG_STATUS)
+def check_config_command() -> None:
+    """Print the settings of all programs, or what is wrong with them.
+
+    Each with its value, secrets as stars, and where it comes from: the environment, the file .env, or the default.
+    Asks no service.
+
+    \b
+    Examples:
+      python -m web check-config
+      WS_PORT=3005 python -m web check-config | grep WS_
+    """
+    raise typer.Exit(check_config(Settings.from_env))
 
 
 @app.command("tail", epilog=options.EXIT_STATUS)

@@ -20,6 +20,11 @@ exit status:
   130  ended by Ctrl-C
   141  nobody reads the output any more
 """
+CHECK_CONFIG_STATUS: Final = """\b
+exit status:
+  0  all settings are good
+  2  some are not, and there is a sentence for each on standard error
+"""
 
 
 def _pair(text: str) -> str:

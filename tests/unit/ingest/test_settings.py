@@ -125,6 +125,11 @@ def test_bad_pairs_of_one_exchange_are_named(monkeypatch: pytest.MonkeyPatch) ->
         ("redis://:s3cret@host", "redis://:***@host"),
         ("mongodb://user:s3@cret@host", "mongodb://user:***@host"),
         ("redis://host/0?password=s3cret&db=1", "redis://host/0?password=***&db=1"),
+        (
+            "mongodb://h/?tls=true&tlsCertificateKeyFilePassword=s3",
+            "mongodb://h/?tls=true&tlsCertificateKeyFilePassword=***",
+        ),
+        ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:s3", "mongodb://h/?authMechanismProperties=***"),
         ("mongodb://127.0.0.1:27017", "mongodb://127.0.0.1:27017"),
         ("a:b@c", "a:b@c"),
     ],
@@ -145,6 +150,28 @@ def test_describes_every_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "-14400s",
     )
     assert "SIM_LOG" not in described
+
+
+def test_says_where_each_variable_was_found(monkeypatch: pytest.MonkeyPatch, nowhere: Path) -> None:
+    (nowhere / ".env").write_text("SIM_SEED=7\nSIM_PORT=4000\nPAIRS_KRAKEN=ETH-USD\nPAIRS_OTHER=x\n")
+    monkeypatch.setenv("SIM_SEED", "8")
+    monkeypatch.setenv("sim_updates", "9")
+    monkeypatch.setenv("SIM_PORT", "")
+    monkeypatch.setenv("EXCHANGE", "kraken")
+
+    settings = Settings.from_env()
+
+    sources = settings.sources()
+    named = {name: source for name, source in sources.items() if source != "default"}
+    assert named == {
+        "EXCHANGE": "environment",
+        "SIM_SEED": "environment",
+        "SIM_UPDATES": "environment",
+        "SIM_PORT": ".env",
+        "PAIRS_KRAKEN": ".env",
+    }
+    assert set(sources) == {*(name.upper() for name in Settings.model_fields), "PAIRS_KRAKEN"}
+    assert settings.describe()["PAIRS_KRAKEN"] == "ETH-USD"
 
 
 def test_a_setting_cannot_be_changed_once_read() -> None:

@@ -12,9 +12,14 @@ def test_good_settings_are_shown_with_passwords_as_stars(
 
     status = main(["check-config"])
 
-    shown = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+    shown = dict(line.split("=", 1) for line in lines)
     assert status == 0
-    one_per_layer = {"EXCHANGE": "sim", "MONGO_URI": "mongodb://user:***@host", "WS_PORT": "3004"}
+    one_per_layer = {
+        "EXCHANGE": "sim  # default",
+        "MONGO_URI": "mongodb://user:***@host  # environment",
+        "WS_PORT": "3004  # default",
+    }
     assert {name: shown.get(name) for name in one_per_layer} == one_per_layer
 
 
@@ -71,7 +76,7 @@ def test_bad_usage_is_one_sentence_and_status_2(
     assert sentence in " ".join(shown.err.split())
 
 
-@pytest.mark.parametrize("command", ["tail", "export", "top"])
+@pytest.mark.parametrize("command", ["tail", "export", "top", "check-config"])
 def test_help_has_examples_and_the_exit_status(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = main([command, "--help"])
 
