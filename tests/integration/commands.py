@@ -1,4 +1,4 @@
-"""Runs ``python -m workers …`` as a person or a program does."""
+"""Runs ``python -m workers …``, and others, as a person or a program does."""
 
 import json
 import os
@@ -38,11 +38,11 @@ def run(environment: Mapping[str, str], *words: str) -> Ended:
     return Ended(ended.returncode, lines, ended.stderr.decode())
 
 
-def run_on_terminal(environment: Mapping[str, str], *words: str) -> tuple[int, str]:
+def run_on_terminal(environment: Mapping[str, str], *words: str, program: str = "workers") -> tuple[int, str]:
     """Run a command on a terminal of its own, 200 columns wide; returns exit status and all that it wrote there."""
     mine, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers", *words],
+        [sys.executable, "-m", program, *words],
         cwd=ROOT,
         env={**environment, "COLUMNS": "200", "TERM": "xterm-256color"},
         stdin=theirs,

@@ -126,7 +126,8 @@ def export_command(
     Needs the memory of one page, however many candles there are. After an interruption the same command goes on where
     it stopped: what has come is in FILE.part, and FILE.progress says of what it is. The file gets its name when it is
     complete. csv and ndjson have everything that is known of a candle, as /api/candles writes it; parquet the same in
-    exact decimals, and needs pyarrow; freqtrade is the JSON of freqtrade's data folder.
+    exact decimals, and needs pyarrow, and while it is written about 280 bytes of disk for each candle; freqtrade is the
+    JSON of freqtrade's data folder. Progress is a bar with the time that is left, or JSON lines where nobody watches.
 
     \b
     Examples:
@@ -143,8 +144,13 @@ def export_command(
         export = prepare(target, request, options.milliseconds_of, time.time_ns() // 1_000_000)
         if export.progress.candles:
             output.error(f"going on behind {export.progress.candles:,} candles that are in {export.target}.part")
-        with Client(address) as client:
-            candles = export.run(client, output.progress)
+        try:
+            with Client(address) as client:
+                candles = export.run(client, output.progress)
+        except (ClientError, KeyboardInterrupt):
+            if export.progress.candles:
+                output.error(export.how_to_go_on)
+            raise
         seconds = round(time.monotonic() - began_at, 1)
         if output.as_json:
             output.line({"file": str(export.target), "candles": candles, "seconds": seconds})

@@ -78,10 +78,15 @@ class Export:
             with self._opened() as part:
                 if not self.progress.is_complete:
                     self._read(client, part, show_progress)
-            self._finish()
+            self._finish(show_progress)
         except OSError as error:  # a full disk, a folder that is not ours
             raise ExportError(f"{error.filename or self._part}: {error.strerror or error}") from error
         return self.progress.candles
+
+    @property
+    def how_to_go_on(self) -> str:
+        """What to say to somebody whose export ended before it was complete."""
+        return f"{self.progress.candles:,} candles are in {self._part}: the same command goes on behind them"
 
     @property
     def _part(self) -> Path:
@@ -103,15 +108,17 @@ class Export:
 
     def _read(self, client: Client, part: IO[bytes], show_progress: ShowProgress) -> None:
         progress, interval_ms = self.progress, Interval(self.progress.request.interval).milliseconds
-        reached_ms = progress.behind_ms or _begin_of(client, progress)
-        with show_progress(str(self.target), max(1, (progress.until_ms - reached_ms) // interval_ms)) as advance:
+        begin_ms, end_ms = _span_of(client, progress)
+        reached_ms = progress.behind_ms or begin_ms
+        with show_progress(str(self.target), max(1, (end_ms - reached_ms) // interval_ms)) as advance:
             while not progress.is_complete:
-                last_ms = self._read_page(client, part)
-                advance((last_ms - reached_ms) // interval_ms)
-                reached_ms = last_ms
+                self._read_page(client, part)
+                now_ms = end_ms if progress.is_complete else progress.behind_ms or reached_ms
+                advance(max(0, now_ms - reached_ms) // interval_ms)
+                reached_ms = now_ms
 
-    def _read_page(self, client: Client, part: IO[bytes]) -> int:
-        """Append the next page; how far that was, Unix milliseconds."""
+    def _read_page(self, client: Client, part: IO[bytes]) -> None:
+        """Append the next page."""
         progress, layout = self.progress, LAYOUTS[self.progress.request.format]
         page = layout.page(client.get(layout.path, self._parameters(layout)))
         if progress.bytes == 0:
@@ -127,7 +134,6 @@ class Export:
         progress.behind_ms = progress.behind_ms if page.last_ms is None else page.last_ms
         progress.bytes = part.tell()
         _save(progress, _beside(self.target, ".progress"))
-        return progress.until_ms if progress.is_complete or page.last_ms is None else page.last_ms
 
     def _parameters(self, layout: Layout) -> dict[str, str]:
         progress, request = self.progress, self.progress.request
@@ -142,11 +148,12 @@ class Export:
         page = {} if progress.behind_ms is None else {"page": str(progress.behind_ms)}
         return wanted.parameters() | {"format": layout.answer, "order": "asc", "limit": str(PAGE)} | page
 
-    def _finish(self) -> None:
+    def _finish(self, show_progress: ShowProgress) -> None:
         finished = self._part
         if self.progress.request.format is ExportFormat.PARQUET:
             finished = _beside(self.target, ".parquet-part")
-            write_parquet(self._part, finished)
+            with show_progress(f"{self.target}, row groups", self.progress.candles) as advance:
+                write_parquet(self._part, finished, advance)
         os.replace(finished, self.target)
         # The name is there; from here on nothing is to be continued.
         _beside(self.target, ".progress").unlink()
@@ -186,14 +193,15 @@ def freqtrade_name(pair: str, interval: Interval) -> str:
     return f"{pair.replace('-', '_')}-{interval.value}.json"
 
 
-def _begin_of(client: Client, progress: Progress) -> int:
-    """The open time of the first candle, as far as that is known: of what is before it nothing has to be read."""
+def _span_of(client: Client, progress: Progress) -> tuple[int, int]:
+    """The open times of the first and the last candle, as far as they are known: beyond them nothing is to be read."""
     request, since_ms = progress.request, progress.since_ms or 0
     for series in client.pairs():
         fits = (series.pair, series.interval) == (request.pair, request.interval)
-        if fits and series.earliest is not None and request.exchange in (None, series.exchange):
-            return max(series.earliest, since_ms)
-    return since_ms
+        if fits and request.exchange in (None, series.exchange):
+            earliest = since_ms if series.earliest is None else max(series.earliest, since_ms)
+            return earliest, progress.until_ms if series.newest is None else min(series.newest, progress.until_ms)
+    return since_ms, progress.until_ms
 
 
 def _beside(target: Path, ending: str) -> Path:

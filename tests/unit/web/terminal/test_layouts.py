@@ -53,20 +53,25 @@ def test_an_answer_of_another_server_is_said_to_be_one(form: ExportFormat, body:
         LAYOUTS[form].page(body)
 
 
-def test_a_parquet_file_has_a_row_group_per_page_and_exact_numbers(
+def test_a_parquet_file_has_row_groups_of_their_size_and_exact_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layouts, "PAGE", 2)
-    candles = [make_candle(number, state=State.FINAL) for number in range(5)]
+    monkeypatch.setattr(layouts, "CHUNK", 2)
+    monkeypatch.setattr(layouts, "ROW_GROUP", 5)
+    # Chunks of one group that do not have the same states.
+    states = [State.FINAL, State.FINAL, State.CORRECTED, State.FINAL, *[State.FINAL] * 7]
+    candles = [make_candle(number, state=state) for number, state in enumerate(states)]
     (tmp_path / "lines").write_bytes(answer(LAYOUTS[ExportFormat.PARQUET], candles))
+    written: list[int] = []
 
-    write_parquet(tmp_path / "lines", tmp_path / "file")
+    write_parquet(tmp_path / "lines", tmp_path / "file", written.append)
 
     file = parquet.ParquetFile(tmp_path / "file")
-    assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [2, 2, 1]
+    groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    assert groups == written == [5, 5, 1]
     rows = file.read().to_pylist()
     assert [each["close"] for each in rows] == [each.close for each in candles]
     assert [int(each["timestamp"].timestamp() * 1000) for each in rows] == [each.timestamp for each in candles]
     assert [(each["pair"], each["state"], each["rev"]) for each in rows] == [
-        (each.pair, "final", each.rev) for each in candles
+        (each.pair, each.state.value, each.rev) for each in candles
     ]
