@@ -1,4 +1,4 @@
-"""``python -m workers bridge | verify | dlq | lag | rebuild``."""
+"""``python -m workers bridge | verify | dlq | lag | rebuild | doctor``."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ from workers.arguments import parse_arguments
 from workers.bridge_process import run_bridge
 from workers.console import Output, drop_output
 from workers.dlq import list_letters, show_letter
+from workers.doctor.command import doctor
 from workers.errors import WorkersError
 from workers.exit_status import INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
 from workers.lag import lag
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "dlq replay": replay_letters,
     "lag": lag,
     "rebuild": rebuild,
+    "doctor": doctor,
 }
 
 

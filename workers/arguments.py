@@ -6,10 +6,11 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from ingest.candle import check_pair
 from ingest.errors import CandleError
-from workers.exit_status import EXPLAINED
+from workers.exit_status import DOCTOR_EXPLAINED, EXPLAINED
 from workers.letters import Place
 from workers.policies import POLICIES
 from workers.since import EXPECTED, join_times, parse_since
@@ -36,6 +37,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     _add_dlq(commands)
     _add_lag(commands)
     _add_rebuild(commands)
+    _add_doctor(commands)
     options = parser.parse_args(join_times(arguments))
     if options.command == "dlq" and options.action == "replay" and options.all == bool(options.places):
         parser.error("dlq replay: expected offsets, or --all")
@@ -121,18 +123,49 @@ def _add_rebuild(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_time(parser, "--to", "until", "rebuild what holds minutes up to this time (default: the last one)")
 
 
+def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(
+        commands,
+        "doctor",
+        "what is wrong with settings and services, and what to do about it",
+        """Looks at the settings of all programs, at Kafka with its topics and permissions, at the bridges' lag and the
+        dead letters, at Redis, at MongoDB, at their clocks, and at the REST and WebSocket servers. Writes a line for
+        each: ok, warning or broken, what was found, and what to do about it. Takes at most 15 seconds, whatever hangs.
+        Leaves nothing behind in any service and may be run at any time.""",
+        DOCTOR_EXPLAINED,
+        "JSON lines, for programs",
+    )
+    parser.add_argument(
+        "--rest",
+        type=_url("http://127.0.0.1:8080", "http", "https"),
+        metavar="URL",
+        help="where the REST server has to be (default: perhaps on this machine at REST_PORT)",
+    )
+    parser.add_argument(
+        "--ws",
+        type=_url("ws://127.0.0.1:3004", "ws", "wss", "http", "https"),
+        metavar="URL",
+        help="where the WebSocket server has to be (default: perhaps on this machine at WS_PORT)",
+    )
+
+
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, description: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    description: str,
+    epilog: str = EXPLAINED,
+    json_help: str = "JSON lines, which is also what a pipe or a file gets",
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
         help=summary,
         # The epilog has lines of its own, so nobody else breaks these.
         description=textwrap.fill(" ".join(description.split()) or summary, 100),
-        epilog=EXPLAINED,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="JSON lines, which is also what a pipe or a file gets")
+    parser.add_argument("--json", action="store_true", help=json_help)
     return parser
 
 
@@ -168,6 +201,17 @@ def _place(text: str) -> Place:
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is no place of a dead letter, expected OFFSET or PARTITION/OFFSET")
     return Place(int(match[1] or 0), int(match[2]))
+
+
+def _url(example: str, *schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected an address like {example}")
+        # Whether a WebSocket server lives is asked as any other server is.
+        return f"{parts.scheme.replace('ws', 'http')}://{parts.netloc}{parts.path.rstrip('/')}"
+
+    return parse
 
 
 def _health(text: str) -> tuple[str, str]:

@@ -122,14 +122,14 @@ def drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table; columns whose name begins with ``>`` are numbers, on the right."""
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table; columns whose name begins with ``>`` are numbers, on the right. Text with a style is ours."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         name = column.removeprefix(">")
         table.add_column(name, justify="right" if name != column else "left", no_wrap=name != column)
     for row in rows:
-        table.add_row(*(Text(harmless(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(harmless(cell)) for cell in row))
     return table
 
 

@@ -20,3 +20,14 @@ EXPLAINED: Final = """exit status:
   2  bad usage, or a bad setting
   3  Kafka or the store does not answer, or lacks the topic
 """
+
+DOCTOR_EXPLAINED: Final = """examples:
+  python -m workers doctor
+  python -m workers doctor --rest https://candles.example.org --ws wss://candles.example.org
+  python -m workers doctor --json | grep -v '"verdict":"ok"'
+
+exit status:
+  0  nothing is broken; there may be warnings
+  1  something is broken
+  2  bad usage, or a bad setting of ingest or the workers, of which nothing can be looked at without
+"""

@@ -1,4 +1,6 @@
-"""CandleStore: with `workers.guarded_writes`, all that speaks MongoDB; `workers.documents` says what lies in it.
+"""CandleStore: with `workers.guarded_writes`, all that our processes ask MongoDB for.
+
+`workers.documents` says what lies in it.
 
 Only operations that MongoDB 6 to 8 and FerretDB both honour.
 """
@@ -16,6 +18,7 @@ from bson import ObjectId
 from bson.errors import BSONError
 from bson.int64 import Int64
 from pymongo import MongoClient, ReturnDocument
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -74,10 +77,7 @@ class CandleStore:
     ) -> None:
         """``timeout_seconds`` bounds each operation, all its round trips included."""
         self._client, self._timeout_seconds = client, timeout_seconds
-        # A write counts when a failover cannot undo it; a read of revisions must not see what a failover can undo.
-        db = client.get_database(
-            database, write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")
-        )
+        db = safe_database(client, database)
         self._candles = db[collection]
         self._series = db["series"]
         self._watermarks = db["watermarks"]
@@ -324,6 +324,13 @@ class CandleStore:
 
 def _watermark_of(document: Document | None) -> Watermark | None:
     return None if document is None else Watermark(int(document["offset"]), int(document.get("advances", 0)))
+
+
+def safe_database(client: MongoClient[Document], name: str) -> Database[Document]:
+    """A database where a write counts when a failover cannot undo it, and reads do not see what a failover can undo."""
+    return client.get_database(
+        name, write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")
+    )
 
 
 def deadline(seconds: float) -> AbstractContextManager[None]:

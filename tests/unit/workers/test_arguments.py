@@ -29,9 +29,19 @@ def test_a_duration_may_stand_apart() -> None:
     assert abs(joined.since - apart.since) < 1000
 
 
+def test_a_websocket_server_is_asked_over_http() -> None:
+    none = parse_arguments(["doctor"])
+    both = parse_arguments(["doctor", "--rest", "https://a.example/api/", "--ws", "wss://b.example:3004/"])
+
+    assert (none.rest, none.ws, none.json) == (None, None, False)
+    assert (both.rest, both.ws) == ("https://a.example/api", "https://b.example:3004")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["doctor", "--rest", "ws://x"], "'ws://x': expected an address like http://127.0.0.1:8080"),
+        (["doctor", "--ws", "localhost:3004"], "'localhost:3004': expected an address like ws://127.0.0.1:3004"),
         (["verify", "--since", "-2x"], "'-2x' is no time, expected a duration like -2h"),
         (["verify", "--since", "2999-01-01"], "'2999-01-01' lies in the future"),
         (["verify", "--wait", "nan"], "'nan': expected seconds from 0 to 3,600"),
@@ -71,3 +81,13 @@ def test_help_explains_the_exit_statuses(words: Sequence[str], capsys: pytest.Ca
 
     assert raised.value.code == 0
     assert "  3  Kafka or the store does not answer, or lacks the topic" in capsys.readouterr().out
+
+
+def test_help_of_the_doctor_has_examples_and_statuses_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse_arguments(["doctor", "--help"])
+
+    shown = capsys.readouterr().out
+    assert raised.value.code == 0
+    assert "\n  python -m workers doctor --json | grep" in shown
+    assert "\n  1  something is broken\n" in shown
