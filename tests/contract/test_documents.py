@@ -41,7 +41,7 @@ def test_links_in_the_documents_lead_somewhere() -> None:
         f"{document.name}: {target}"
         for document in documents
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8"))
-        if not (document.parent / target).exists()
+        if not (document.parent / target).resolve().exists()
     ]
 
     assert broken == []

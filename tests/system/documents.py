@@ -31,6 +31,8 @@ class Command(NamedTuple):
     document: str
     text: str
     output: tuple[str, ...]
+    #: Whether what is shown belongs to another moment, when something was wrong for example.
+    is_another_moment: bool
 
 
 def blocks() -> Iterator[Block]:
@@ -43,13 +45,12 @@ def blocks() -> Iterator[Block]:
 def commands() -> Iterator[Command]:
     """Every command."""
     for block in blocks():
-        if block.kind.split(" ")[0] != "console":
+        if not block.kind.startswith("console"):
             continue
         for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
             text, *output = part.rstrip("\n").split("\n")
-            # Output that belongs to another moment is not compared.
-            shown = output if block.kind == "console" else []
-            yield Command(block.document.name, re.sub(r"\s+# .*$", "", text), tuple(shown))
+            text = re.sub(r"\s+# .*$", "", text)
+            yield Command(block.document.name, text, tuple(output), block.kind == "console from another moment")
 
 
 def pattern_of(line: str) -> "re.Pattern[str]":
