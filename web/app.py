@@ -17,6 +17,7 @@ from web.ratelimit import RateLimit, RequestCounter
 from web.reading import GetStore
 from web.resources.base import Resource
 from web.resources.candles import Candles
+from web.resources.dashboard import DashboardPage
 from web.resources.docs import AsyncApi, Docs, OpenApi
 from web.resources.feeds import Feeds
 from web.resources.health import Health, Livez, Metrics, Readyz
@@ -24,6 +25,7 @@ from web.resources.ohlcv import Ohlcv
 from web.resources.pairs import Pairs
 from web.resources.start import Start
 from web.resources.status import Status
+from web.resources.static import Static
 from web.resources.udf import UdfConfig, UdfHistory, UdfSearch, UdfSymbols, UdfTime
 from web.settings import Settings
 from web.status import LivePrograms, ProgramSource
@@ -62,7 +64,9 @@ def create_app(
     app.req_options.auto_parse_qs_csv = False
     errors.install(app)
     routes: dict[str, Resource] = {
-        "/": Start(settings),
+        "/": DashboardPage("index.html", settings),
+        "/status": DashboardPage("status.html", settings),
+        "/static/{name:path}": Static(),
         "/api/ohlcv": Ohlcv(get_store, configured),
         "/api/candles": Candles(get_store, configured),
         "/api/pairs": Pairs(SeriesListing(get_store, configured, clock.monotonic)),
@@ -73,6 +77,7 @@ def create_app(
         "/udf/search": UdfSearch(get_store, configured),
         "/udf/history": UdfHistory(get_store, configured, clock),
         "/udf/time": UdfTime(clock),
+        "/api": Start(settings),
         "/docs": Docs(settings),
         "/openapi.json": OpenApi(),
         "/asyncapi.json": AsyncApi(settings),

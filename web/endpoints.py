@@ -26,7 +26,7 @@ from web.udf import (
     UdfSymbol,
 )
 
-Group = Literal["Candles", "TradingView charts", "State of the service", "About the API"]
+Group = Literal["Pages for people", "Candles", "TradingView charts", "State of the service", "About the API"]
 
 #: A ready-made schema, for answers that are not made of our types.
 TEXT: Final[Mapping[str, Any]] = {"type": "string"}
@@ -83,6 +83,24 @@ _CANDLES: Final = (
 )
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        path="/",
+        group="Pages for people",
+        summary="The dashboard: a live chart and an overview of all pairs.",
+        description="What it shows is in the query: `exchange`, `pair`, `interval`, `theme` and `view`, for the page's "
+        "script. Its modules and styles are below `/static/`.",
+        example="/?pair=BTC-USD&interval=5m",
+        answers={HTML: TEXT},
+        strict=False,
+    ),
+    Endpoint(
+        path="/status",
+        group="Pages for people",
+        summary="The state of services, feeds and series, as a page that keeps itself up to date.",
+        example="/status",
+        answers={HTML: TEXT},
+        strict=False,
+    ),
     Endpoint(
         path="/api/ohlcv",
         group="Candles",
@@ -233,10 +251,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         limited=False,
     ),
     Endpoint(
-        path="/",
+        path="/api",
         group="About the API",
         summary="A page that lists what there is.",
-        example="/",
+        example="/api",
         answers={HTML: TEXT},
         failures=(400,),
     ),

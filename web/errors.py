@@ -141,7 +141,7 @@ def _serialize(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPErr
     """Falcon's own errors: unknown path, wrong method, malformed request."""
     status = error.status_code
     detail = error.description or {
-        404: "There is nothing at this path; / lists what there is.",
+        404: "There is nothing at this path; /api lists what there is.",
         405: f"{req.method[:20]} is not possible here; the Allow header names what is.",
     }.get(status, error.title or "")
     write_problem(resp, req, status, _CODES.get(status, "bad_request" if status < 500 else "internal"), detail)

@@ -84,7 +84,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 def _operation_id(path: str) -> str:
     words = path.strip("/").removeprefix("api/").replace(".", "/").split("/")
-    return "get" + "".join(word.capitalize() for word in words if word) if path != "/" else "getStart"
+    return "get" + "".join(word.capitalize() for word in words if word) if path != "/" else "getDashboard"
 
 
 _IF_NONE_MATCH: Final = {

@@ -11,6 +11,8 @@ import workers.settings
 from ingest.settings import Port, split_list
 
 _ORIGIN = re.compile(r"\Ahttps?://[^\s/,*]+\Z")
+#: It becomes part of a header, where blanks, commas and semicolons have a meaning.
+_SOCKET_URL = re.compile(r"\Awss?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?\Z")
 
 
 def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,6 +30,12 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     return networks
 
 
+def _check_socket_url(url: str) -> str:
+    if not _SOCKET_URL.match(url):
+        raise ValueError("an address like wss://example.org/live")
+    return url
+
+
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_origins)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list), AfterValidator(_check_networks)]
 
@@ -38,6 +46,8 @@ class Settings(workers.settings.Settings):
     bind_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     rest_port: Port = 8080
     ws_port: Port = 3004
+    #: Where web pages reach the WebSocket server; None: on the host they came from, at ``ws_port``.
+    ws_public_url: Annotated[str, AfterValidator(_check_socket_url)] | None = None
 
     #: Origins of web pages that may read; ``*``: any. The data is public, read-only and without credentials.
     ws_origins: Origins = ("*",)

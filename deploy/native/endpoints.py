@@ -39,10 +39,11 @@ def greeting(stack: Stack, pair: str, started: float) -> str:
     return "\n".join(
         [
             f"crypto-streams is up ({time.monotonic() - started:.0f} s)",
-            f"  web page  {url(stack, 'rest')}/",
-            f"  history   {url(stack, 'rest')}/api/ohlcv?pair={pair}",
-            f"  live      {url(stack, 'ws')}  (send: subscribe,{pair})",
-            f"  try it    curl '{url(stack, 'rest')}/api/ohlcv?pair={pair}&limit=3'",
+            f"  dashboard  {url(stack, 'rest')}/  (live charts of all pairs)",
+            f"  status     {url(stack, 'rest')}/status",
+            f"  history    {url(stack, 'rest')}/api/ohlcv?pair={pair}",
+            f"  live       {url(stack, 'ws')}  (send: subscribe,{pair})",
+            f"  try it     curl '{url(stack, 'rest')}/api/ohlcv?pair={pair}&limit=3'",
         ]
     )
 

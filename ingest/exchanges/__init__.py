@@ -41,6 +41,9 @@ ADAPTERS: Final[Mapping[str, Callable[[Settings], Adapter]]] = MappingProxyType(
     {"blockchain": _blockchain, "kraken": _kraken, "sim": _sim, "simkraken": _simkraken}
 )
 
+#: Those whose prices nobody has paid; whoever shows them says so.
+SIMULATED: Final = frozenset({"sim", "simkraken"})
+
 
 def adapter_for(exchange: str, settings: Settings) -> Adapter:
     """The adapter of an exchange, at the address that the settings name.

@@ -195,6 +195,13 @@ def test_paths_lead_to_nothing_but_the_routes(port: int, good: str) -> None:
         "/api/ohlcv/../../.env",
         "//etc/passwd",
         "/docs%00.html",
+        "/static/../app.py",
+        "/static/..%2f..%2fgunicorn.conf.py",
+        "/static/vendor/../../settings.py",
+        "/static//etc/passwd",
+        "/static/index.html",
+        "/static/",
+        "/static",
         "/docs\\..\\.env",
         "/.git/config",
         "/.env",
@@ -396,6 +403,9 @@ def test_every_answer_tells_browsers_to_take_nothing_for_a_script(port: int, sto
     base = f"http://127.0.0.1:{port}"
     paths = [
         "/",
+        "/status",
+        "/static/main.js",
+        "/api",
         "/docs",
         "/openapi.json",
         "/api/ohlcv?pair=BTC-USD",
@@ -411,4 +421,4 @@ def test_every_answer_tells_browsers_to_take_nothing_for_a_script(port: int, sto
     assert all("default-src 'none'" in head["content-security-policy"] for head in heads)
     assert all("frame-ancestors 'none'" in head["content-security-policy"] for head in heads)
     html = [path for path, answer in answers.items() if answer.headers["content-type"].startswith("text/html")]
-    assert html == ["/", "/docs"]
+    assert html == ["/", "/status", "/api", "/docs"]

@@ -19,6 +19,12 @@ class Resource(ABC):
         self.on_get(req, resp)
 
 
+def holds(req: falcon.Request, tag: str) -> bool:
+    """Whether the client already holds what has this tag."""
+    held = req.if_none_match or []
+    return "*" in held or tag in held
+
+
 def write_json(resp: falcon.Response, value: object, *, cache: str = "no-cache") -> None:
     """Fill the response with JSON; ``cache`` is its ``Cache-Control``."""
     write_json_bytes(resp, encode_json(value), cache=cache)

@@ -15,7 +15,7 @@ from web.formats import OHLCV, STREAMED, Format, Shape, content_type
 from web.parameters import Parameter
 from web.params import MAX_LIMIT, OHLCV_PARAMETERS, CandleQuery, parse_candle_query
 from web.reading import PART_ROWS, GetStore, Page, read_page, read_parts
-from web.resources.base import Resource
+from web.resources.base import Resource, holds
 
 #: Any answer that may still change: kept by nobody without asking again.
 NO_CACHE: Final = "no-cache"
@@ -69,7 +69,7 @@ class CandleResource(Resource):
         if _is_final(page):
             tag = blake2b(body, digest_size=16).hexdigest()
             resp.etag = tag
-            if _holds(req, tag):
+            if holds(req, tag):
                 resp.status = falcon.HTTP_304
                 # It describes a body.
                 resp.delete_header("Content-Type")
@@ -105,12 +105,6 @@ def _is_settled(query: CandleQuery, page: Page) -> bool:
     newest_ms = max(page.rows[0][0], page.rows[-1][0])
     ends_ms = query.ends_ms
     return ends_ms is not None and newest_ms + query.series.interval.milliseconds > ends_ms
-
-
-def _holds(req: falcon.Request, tag: str) -> bool:
-    """Whether the client already holds what has this tag."""
-    held = req.if_none_match or []
-    return "*" in held or tag in held
 
 
 def _next_query(query: CandleQuery, last_ms: int) -> str:

@@ -1,4 +1,4 @@
-"""GET /: a page that lists what there is, with examples."""
+"""GET /api: a page that lists what there is, with examples."""
 
 from html import escape
 from itertools import groupby

@@ -50,8 +50,9 @@ def test_greeting_names_the_pair_that_is_served(monkeypatch: pytest.MonkeyPatch)
 
     assert text == (
         "crypto-streams is up (7 s)\n"
-        "  web page  http://127.0.0.1:8080/\n"
-        "  history   http://127.0.0.1:8080/api/ohlcv?pair=BTC-USD\n"
-        "  live      ws://127.0.0.1:3004  (send: subscribe,BTC-USD)\n"
-        "  try it    curl 'http://127.0.0.1:8080/api/ohlcv?pair=BTC-USD&limit=3'"
+        "  dashboard  http://127.0.0.1:8080/  (live charts of all pairs)\n"
+        "  status     http://127.0.0.1:8080/status\n"
+        "  history    http://127.0.0.1:8080/api/ohlcv?pair=BTC-USD\n"
+        "  live       ws://127.0.0.1:3004  (send: subscribe,BTC-USD)\n"
+        "  try it     curl 'http://127.0.0.1:8080/api/ohlcv?pair=BTC-USD&limit=3'"
     )

@@ -116,7 +116,7 @@ def test_a_bad_parameter_is_named_in_a_problem_document(served: Served, query: s
     assert [each["parameter"] for each in answer.json["errors"]] == [parameter]
 
 
-@pytest.mark.parametrize("path", ["/api/pairs", "/api/feeds", "/"])
+@pytest.mark.parametrize("path", ["/api/pairs", "/api/feeds", "/api"])
 def test_paths_without_parameters_refuse_them(served: Served, path: str) -> None:
     answer = served.get(path, query_string="pair=BTC-USD")
 
@@ -280,8 +280,8 @@ def test_metrics_count_requests_by_route(served: Served) -> None:
     assert 'rest_requests_total{method="GET",route="/api/pairs",status="200"}' in answer.text
 
 
-def test_the_start_page_lists_what_is_configured_and_loads_nothing(served: Served) -> None:
-    answer = served.get("/")
+def test_the_list_of_endpoints_has_what_is_configured_and_loads_nothing(served: Served) -> None:
+    answer = served.get("/api")
 
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert '<a href="/api/ohlcv?pair=BTC-USD&amp;exchange=sim&amp;limit=10">' in answer.text

@@ -1,0 +1,258 @@
+import {
+  CandlestickSeries,
+  ColorType,
+  HistogramSeries,
+  createChart,
+  createSeriesMarkers,
+} from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
+import { grouped } from "../data/decimal.js";
+import { colour, translucent } from "./palette.js";
+
+/** Older candles are asked for when so few are left of the visible ones. */
+const AHEAD = 80;
+/** A hole is drawn as wide as it is up to so many slots; a longer one would push everything else away. */
+const WIDEST_HOLE = 1440;
+/** Volumes beside their axis: as short as they can be told apart. */
+const AMOUNT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+/** Markers beyond these are not seen and cost time. */
+const MOST_MARKERS = 300;
+const VOLUMES = {
+  priceLineVisible: false,
+  lastValueVisible: false,
+  priceFormat: { type: "custom", minMove: 1e-8, formatter: (volume) => AMOUNT.format(volume) },
+};
+const CLEAR = "rgba(0, 0, 0, 0)";
+
+/**
+ * Candles and volume on a canvas.
+ *
+ * How sure a candle is shows in its shape: final ones are filled, those that are not yet proven hollow, the running one
+ * pale; a corrected one has a dot above it.
+ */
+export class ChartView {
+  #chart;
+  #candles;
+  #volumes;
+  #markers;
+  #book = null;
+  #interval = 0;
+  #places = null;
+  #drawn = new Set();
+  #newestSlot = -Infinity;
+  #colours;
+  #hovered = null;
+
+  /** Handlers: `older()`: the oldest candle comes into view; `hover(candle)`: what the crosshair is at, or null. */
+  constructor(container, { older, hover }) {
+    this.#chart = createChart(container, {
+      autoSize: true,
+      layout: { attributionLogo: false, panes: { separatorColor: CLEAR } },
+      grid: { vertLines: { visible: false } },
+      timeScale: {
+        timeVisible: true,
+        secondsVisible: false,
+        rightOffset: 6,
+        barSpacing: 8,
+        minBarSpacing: 0.6,
+        borderVisible: false,
+      },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.06 } },
+      crosshair: { mode: 0 },
+      // On a phone a vertical swipe scrolls the page.
+      handleScroll: { vertTouchDrag: false },
+    });
+    this.#candles = this.#chart.addSeries(CandlestickSeries, {}, 0);
+    this.#volumes = this.#chart.addSeries(HistogramSeries, VOLUMES, 1);
+    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.15, bottom: 0 } });
+    this.#markers = createSeriesMarkers(this.#candles, []);
+    const [prices, volumes] = this.#chart.panes();
+    prices.setStretchFactor(5);
+    volumes.setStretchFactor(1);
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range && this.#book?.size && range.from < AHEAD) older();
+    });
+    this.#chart.subscribeCrosshairMove(({ time }) => {
+      this.#hovered = time === undefined ? null : time * 1000;
+      hover(this.#book?.get(this.#hovered) ?? null);
+    });
+    this.restyle();
+  }
+
+  /** Show another series: its book, and the length of its interval in milliseconds. */
+  show(book, interval) {
+    this.#book = book;
+    this.#interval = interval;
+    this.#chart.timeScale().applyOptions({ timeVisible: interval < 86_400_000 });
+    this.#redraw();
+    this.#chart.timeScale().resetTimeScale();
+    this.#chart.timeScale().applyOptions({ barSpacing: 8 });
+    this.#chart.priceScale("right").applyOptions({ autoScale: true });
+  }
+
+  /** Draw the candles that changed (open times, ascending), with so many places behind the point. */
+  paint(times, places) {
+    if (places !== this.#places) {
+      this.#places = places;
+      this.#formatPrices();
+    }
+    // Only what is appended or was drawn before can be updated; anything else means to begin again.
+    const isSimple = times.every((time) => this.#drawn.has(time) || (this.#drawn.size > 0 && time > this.#newestSlot));
+    if (!isSimple) return this.#redraw();
+    for (const time of times) {
+      const isOlder = time < this.#newestSlot;
+      if (!isOlder) for (const slot of this.#hole(this.#newestSlot, time)) this.#candles.update(slot);
+      const candle = this.#book.get(time);
+      this.#candles.update(this.#bar(candle), isOlder);
+      this.#volumes.update(this.#volume(candle), isOlder);
+      this.#drawn.add(time);
+      this.#newestSlot = Math.max(this.#newestSlot, time);
+    }
+    if (times.some((time) => this.#book.get(time).state === "corrected")) this.#mark();
+  }
+
+  /** Take the colours of the theme that is in force. */
+  restyle() {
+    this.#colours = {
+      up: colour("--up"),
+      down: colour("--down"),
+      text: colour("--muted"),
+      note: colour("--accent"),
+      surface: colour("--surface"),
+    };
+    const { up, down, text, surface } = this.#colours;
+    const line = colour("--line");
+    const label = colour("--label");
+    this.#chart.applyOptions({
+      layout: {
+        background: { type: ColorType.Solid, color: surface },
+        textColor: text,
+        fontFamily: getComputedStyle(document.body).fontFamily,
+        fontSize: 12,
+        panes: { separatorColor: line, separatorHoverColor: line },
+      },
+      grid: { horzLines: { color: line } },
+      crosshair: {
+        vertLine: { color: text, labelBackgroundColor: label },
+        horzLine: { color: text, labelBackgroundColor: label },
+      },
+    });
+    this.#candles.applyOptions({
+      upColor: up,
+      downColor: down,
+      borderUpColor: up,
+      borderDownColor: down,
+      wickUpColor: up,
+      wickDownColor: down,
+    });
+    if (this.#book) this.#redraw();
+  }
+
+  /** Move the crosshair by so many candles from where it is, or from the newest; returns the candle it is at. */
+  step(by) {
+    const times = this.#book?.times ?? [];
+    if (times.length === 0) return null;
+    const at = times.indexOf(this.#hovered);
+    const next = Math.min(times.length - 1, Math.max(0, (at === -1 ? times.length : at) + by));
+    const candle = this.#book.get(times[next]);
+    const range = this.#chart.timeScale().getVisibleRange();
+    this.#chart.setCrosshairPosition(Number(candle.close), times[next] / 1000, this.#candles);
+    this.#hovered = times[next];
+    if (range && times[next] / 1000 < range.from) this.scroll(by);
+    if (range && times[next] / 1000 > range.to) this.scroll(by);
+    return candle;
+  }
+
+  /** Move through time by so many candles. */
+  scroll(by) {
+    const scale = this.#chart.timeScale();
+    scale.scrollToPosition(scale.scrollPosition() + by, false);
+  }
+
+  /** Back to the newest candle. */
+  toNewest() {
+    this.#chart.timeScale().scrollToRealTime();
+    this.clear();
+  }
+
+  /** Make candles wider or narrower. */
+  zoom(factor) {
+    const scale = this.#chart.timeScale();
+    scale.applyOptions({ barSpacing: Math.min(60, Math.max(1, scale.options().barSpacing * factor)) });
+  }
+
+  /** Take the crosshair away. */
+  clear() {
+    this.#chart.clearCrosshairPosition();
+    this.#hovered = null;
+  }
+
+  #redraw() {
+    const candles = this.#book.all();
+    const slots = [];
+    let before = Infinity;
+    for (const candle of candles) {
+      slots.push(...this.#hole(before, candle.timestamp), this.#bar(candle));
+      before = candle.timestamp;
+    }
+    // The view hangs on the newest candle, so that older ones push in front of it without moving anything.
+    this.#candles.setData(slots);
+    this.#volumes.setData(candles.map((candle) => this.#volume(candle)));
+    this.#drawn = new Set(this.#book.times);
+    this.#newestSlot = this.#book.fromNewest(0)?.timestamp ?? -Infinity;
+    this.#mark();
+  }
+
+  /** Empty slots for the candles that are missing between two open times. */
+  #hole(from, to) {
+    const missing = (to - from) / this.#interval - 1;
+    if (!(missing >= 1 && missing <= WIDEST_HOLE)) return [];
+    return Array.from({ length: Math.floor(missing) }, (_, number) => ({
+      time: (from + (number + 1) * this.#interval) / 1000,
+    }));
+  }
+
+  #bar(candle) {
+    const { timestamp, open, high, low, close, state } = candle;
+    const bar = {
+      time: timestamp / 1000,
+      open: Number(open),
+      high: Number(high),
+      low: Number(low),
+      close: Number(close),
+    };
+    if (state === "open") return { ...bar, color: translucent(this.#direction(bar), 0.35) };
+    if (state === "provisional" || state === "partial") return { ...bar, color: CLEAR };
+    return bar;
+  }
+
+  #volume({ timestamp, open, close, volume }) {
+    const color = translucent(this.#direction({ open: Number(open), close: Number(close) }), 0.45);
+    return { time: timestamp / 1000, value: Number(volume), color };
+  }
+
+  #direction({ open, close }) {
+    return close >= open ? this.#colours.up : this.#colours.down;
+  }
+
+  #mark() {
+    const corrected = this.#book
+      .all()
+      .filter((candle) => candle.state === "corrected")
+      .slice(-MOST_MARKERS);
+    this.#markers.setMarkers(
+      corrected.map(({ timestamp }) => ({
+        time: timestamp / 1000,
+        position: "aboveBar",
+        shape: "circle",
+        color: this.#colours.note,
+        size: 0.6,
+      })),
+    );
+  }
+
+  #formatPrices() {
+    const minMove = 10 ** -this.#places;
+    const formatter = (price) => grouped(price.toFixed(this.#places));
+    this.#candles.applyOptions({ priceFormat: { type: "custom", minMove, formatter } });
+  }
+}

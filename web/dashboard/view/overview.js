@@ -1,0 +1,81 @@
+import { grouped, precision } from "../data/decimal.js";
+import { element, say } from "./dom.js";
+import { Sparkline } from "./sparkline.js";
+import { change, duration } from "./words.js";
+
+/** All pairs with their last price, change and sparkline; each a link to its chart. */
+export class Overview {
+  #list;
+  #cards = new Map();
+  #choose;
+
+  /** `choose(exchange, pair)` is called instead of following a link. */
+  constructor(list, choose) {
+    this.#list = list;
+    this.#choose = choose;
+  }
+
+  /** Have a card for a pair; `simulated` is written on it. */
+  add(exchange, pair, simulated) {
+    const card = new Card(exchange, pair, simulated, () => this.#choose(exchange, pair));
+    this.#cards.set(`${exchange}:${pair}`, card);
+    this.#list.append(card.item);
+  }
+
+  has(exchange, pair) {
+    return this.#cards.has(`${exchange}:${pair}`);
+  }
+
+  show(exchange, pair, day) {
+    this.#cards.get(`${exchange}:${pair}`)?.show(day);
+  }
+
+  /** Mark what the chart shows, and let every link keep the rest of the selection; `hrefOf(exchange, pair)`. */
+  select(exchange, pair, hrefOf) {
+    for (const card of this.#cards.values()) {
+      card.select(card.exchange === exchange && card.pair === pair, hrefOf(card.exchange, card.pair));
+    }
+  }
+}
+
+class Card {
+  #price = element("span", { class: "last" }, "–");
+  #change = element("span", { class: "change" });
+  #sparkline = new Sparkline();
+  #link;
+
+  constructor(exchange, pair, simulated, choose) {
+    this.exchange = exchange;
+    this.pair = pair;
+    const where = element("span", { class: "where" }, simulated ? `${exchange} · simulated` : exchange);
+    this.#link = element(
+      "a",
+      { "data-pair": pair, "data-exchange": exchange },
+      element("span", { class: "name" }, element("strong", {}, pair), where),
+      this.#sparkline.node,
+      element("span", { class: "figures" }, this.#price, this.#change),
+    );
+    this.#link.addEventListener("click", (event) => {
+      // With a modifier the browser opens a tab or window, as with any link.
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+      event.preventDefault();
+      choose();
+    });
+    this.item = element("li", {}, this.#link);
+  }
+
+  select(isSelected, href) {
+    this.#link.href = href;
+    if (isSelected) this.#link.setAttribute("aria-current", "true");
+    else this.#link.removeAttribute("aria-current");
+  }
+
+  show({ price, first, closes, prices, spanMs }) {
+    const direction = Number(price) >= Number(first) ? "up" : "down";
+    say(this.#price, grouped(price, precision(prices)));
+    say(this.#change, `${direction === "up" ? "▲" : "▼"} ${change(Number(first), Number(price)) ?? ""}`);
+    this.#change.title = `in the last ${duration(spanMs)}`;
+    this.#link.dataset.direction = direction;
+    this.#sparkline.show(closes);
+  }
+}
