@@ -29,6 +29,8 @@ const intervals = Object.keys(config.intervals);
 const summaries = new Map();
 const feeds = new Map();
 const delays = [];
+/** What is wrong, by where it was noticed. */
+const troubles = { address: "", history: "", live: "" };
 
 let selection;
 let series;
@@ -58,7 +60,7 @@ const live = new Live(socketUrl(), {
     feeds.set(status.exchange, status);
     showConnection();
   },
-  refused: (message) => note(message),
+  refused: (message) => note("live", message),
   changed: () => showConnection(),
 });
 
@@ -69,12 +71,13 @@ function choose(changes) {
   const next = { ...selection, ...changes };
   if (!pairs[next.exchange].includes(next.pair)) next.pair = pairs[next.exchange][0];
   history.pushState(null, "", search(next));
+  note("address", "");
   select(next);
 }
 
 function readAddress() {
   const { selection: wanted, notes } = parse(location.search, pairs, intervals);
-  note(notes.join(" "));
+  note("address", notes.join(" "));
   select(wanted);
 }
 
@@ -96,6 +99,8 @@ function select(next) {
 /** Follow the selected series, and nothing of the one before. */
 function follow() {
   series?.stop();
+  note("history", "");
+  note("live", "");
   lastPrice = null;
   point(null);
   const { exchange, pair, interval } = selection;
@@ -106,9 +111,9 @@ function follow() {
   const followed = { exchange, pair, interval };
   series = new Series(followed, config.intervals[interval], config.liveWindow, {
     changed: (times, receivedAt) => times.length > 0 && paint(times, receivedAt),
-    trouble: (message) => note(message ?? ""),
+    trouble: (message) => note("history", message ?? ""),
   });
-  chart.show(series.book, config.intervals[interval]);
+  chart.show(series.book, config.intervals[interval], isSimulated(exchange) ? "SIMULATED" : "");
   subscribe();
   series.start();
   showMarket();
@@ -129,7 +134,8 @@ function paint(times, receivedAt) {
   const newest = series.book.newest(PRECISION_CANDLES);
   places = precision(newest.flatMap(({ open, high, low, close }) => [open, high, low, close]));
   chart.paint(times, places);
-  if (receivedAt && selection.view === "chart") {
+  // Where nobody looks, no frame is painted.
+  if (receivedAt && selection.view === "chart" && document.visibilityState === "visible") {
     requestAnimationFrame(() => {
       delays.push(performance.now() - receivedAt);
       if (delays.length > DELAYS) delays.shift();
@@ -199,9 +205,11 @@ function connection() {
   return verdict(live.facts, feeds.get(selection.exchange) ?? null, series.facts, Date.now());
 }
 
-function note(text) {
-  say(node("note"), text);
-  node("note").hidden = !text;
+function note(where, text) {
+  troubles[where] = text;
+  const texts = Object.values(troubles).filter(Boolean).join(" ");
+  say(node("note"), texts);
+  node("note").hidden = !texts;
 }
 
 // -- all pairs -------------------------------------------------------------------------------------------------------
@@ -225,34 +233,44 @@ async function summarize(fresh) {
   for (const summary of fresh) await summary?.start();
 }
 
-/** What is stored beside what is followed. */
+/** Learn what is stored beside what is followed; returns the summaries that are new. */
 async function knowStored() {
   try {
     const found = await knownSeries();
-    const fresh = found.map(({ exchange, pair }) => know(exchange, pair)).filter(Boolean);
-    if (fresh.length === 0) return;
-    select({ ...selection });
-    subscribe();
-    await summarize(fresh);
+    return found.map(({ exchange, pair }) => know(exchange, pair)).filter(Boolean);
   } catch {
     // The pairs that are followed are known without it, and the chart says what is wrong with REST.
+    return [];
   }
+}
+
+async function overviewOfAll(fresh, asked) {
+  await summarize(fresh);
+  const stored = await asked;
+  if (stored.length === 0) return;
+  select({ ...selection });
+  subscribe();
+  await summarize(stored);
 }
 
 // -- begin -----------------------------------------------------------------------------------------------------------
 
-const followed = Object.entries(config.pairs).flatMap(([exchange, each]) => each.map((pair) => know(exchange, pair)));
-readAddress();
-live.start();
-summarize(followed).then(knowStored);
-setInterval(showConnection, 500);
-addEventListener("popstate", readAddress);
-onSystemTheme(() => chart.restyle());
 node("theme").addEventListener("click", () => choose({ theme: following(THEMES, selection.theme) }));
 node("view").addEventListener("click", () => choose({ view: following(VIEWS, selection.view) }));
 chartKeys(node("chart"), chart, (candle) => {
+  point(candle);
   if (candle) say(node("spoken"), candleInWords(candle, config.intervals[selection.interval], places));
 });
+const firsts = Object.entries(config.pairs).flatMap(([exchange, each]) => each.map((pair) => know(exchange, pair)));
+const asked = knowStored();
+// An address may name a pair that is stored and no longer followed.
+if (parse(location.search, pairs, intervals).notes.length > 0) await asked;
+readAddress();
+live.start();
+overviewOfAll(firsts, asked);
+setInterval(showConnection, 500);
+addEventListener("popstate", readAddress);
+onSystemTheme(() => chart.restyle());
 
 /** What the page knows, for whoever wants to look. */
 window.cryptoStreams = Object.freeze({

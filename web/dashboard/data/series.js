@@ -85,6 +85,7 @@ export class Series {
   }
 
   #apply(candles, receivedAt) {
+    if (this.#stopping.signal.aborted) return false;
     const times = this.book.apply(candles);
     this.#handlers.changed(times, receivedAt);
     return times.length > 0;

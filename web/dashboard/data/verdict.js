@@ -25,7 +25,7 @@ export function verdict(link, feed, series, now) {
   if (link.askedAt && now - link.askedAt > PATIENCE_MS) return stale("the server does not answer");
   if (feed?.feed === "down") return stale(`not connected to ${feed.exchange}`);
   if (feed?.feed === "stale")
-    return stale(feed.since === null ? `${feed.exchange} never heard of` : `${feed.exchange} is silent`);
+    return stale(feed.since === null ? `${feed.exchange} was never heard of` : `nothing heard from ${feed.exchange}`);
   if (series.behindSince && now - series.behindSince > BEHIND_MS) return stale("live updates are behind history");
   if (!feed || !series.heardAt) return { state: "connecting", text: "Connecting" };
   if (now - series.heardAt > QUIET_MS) return { state: "live", text: "Live, quiet market" };

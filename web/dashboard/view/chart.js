@@ -4,6 +4,7 @@ import {
   HistogramSeries,
   createChart,
   createSeriesMarkers,
+  createTextWatermark,
 } from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
 import { grouped } from "../data/decimal.js";
 import { colour, translucent } from "./palette.js";
@@ -34,13 +35,15 @@ export class ChartView {
   #candles;
   #volumes;
   #markers;
+  #watermark;
+  #words = "";
   #book = null;
   #interval = 0;
   #places = null;
   #drawn = new Set();
   #newestSlot = -Infinity;
   #colours;
-  #hovered = null;
+  #steppedTo = null;
 
   /** Handlers: `older()`: the oldest candle comes into view; `hover(candle)`: what the crosshair is at, or null. */
   constructor(container, { older, hover }) {
@@ -66,21 +69,22 @@ export class ChartView {
     this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.15, bottom: 0 } });
     this.#markers = createSeriesMarkers(this.#candles, []);
     const [prices, volumes] = this.#chart.panes();
+    this.#watermark = createTextWatermark(prices, { lines: [] });
     prices.setStretchFactor(5);
     volumes.setStretchFactor(1);
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && this.#book?.size && range.from < AHEAD) older();
     });
-    this.#chart.subscribeCrosshairMove(({ time }) => {
-      this.#hovered = time === undefined ? null : time * 1000;
-      hover(this.#book?.get(this.#hovered) ?? null);
-    });
+    this.#chart.subscribeCrosshairMove(({ time }) => hover((time && this.#book?.get(time * 1000)) ?? null));
     this.restyle();
   }
 
-  /** Show another series: its book, and the length of its interval in milliseconds. */
-  show(book, interval) {
+  /** Show another series: its book, the length of its interval in milliseconds, and words to stand behind it. */
+  show(book, interval, words) {
     this.#book = book;
+    this.#words = words;
+    this.#steppedTo = null;
+    this.#print();
     this.#interval = interval;
     this.#chart.timeScale().applyOptions({ timeVisible: interval < 86_400_000 });
     this.#redraw();
@@ -145,20 +149,24 @@ export class ChartView {
       wickDownColor: down,
     });
     if (this.#book) this.#redraw();
+    this.#print();
   }
 
-  /** Move the crosshair by so many candles from where it is, or from the newest; returns the candle it is at. */
+  /** Move the crosshair by so many candles from where it was moved to before, or from the newest; returns its candle. */
   step(by) {
     const times = this.#book?.times ?? [];
     if (times.length === 0) return null;
-    const at = times.indexOf(this.#hovered);
-    const next = Math.min(times.length - 1, Math.max(0, (at === -1 ? times.length : at) + by));
-    const candle = this.#book.get(times[next]);
+    const at = times.indexOf(this.#steppedTo);
+    const time = times[Math.min(times.length - 1, Math.max(0, (at === -1 ? times.length : at) + by))];
     const range = this.#chart.timeScale().getVisibleRange();
-    this.#chart.setCrosshairPosition(Number(candle.close), times[next] / 1000, this.#candles);
-    this.#hovered = times[next];
-    if (range && times[next] / 1000 < range.from) this.scroll(by);
-    if (range && times[next] / 1000 > range.to) this.scroll(by);
+    const candle = this.#book.get(time);
+    const cross = () => this.#chart.setCrosshairPosition(Number(candle.close), time / 1000, this.#candles);
+    this.#steppedTo = time;
+    if (range && (time / 1000 < range.from || time / 1000 > range.to)) {
+      this.scroll(by);
+      // The library scrolls with the next frame, and takes along a crosshair that is set before.
+      requestAnimationFrame(cross);
+    } else cross();
     return candle;
   }
 
@@ -183,7 +191,15 @@ export class ChartView {
   /** Take the crosshair away. */
   clear() {
     this.#chart.clearCrosshairPosition();
-    this.#hovered = null;
+    this.#steppedTo = null;
+  }
+
+  #print() {
+    const { fontFamily } = getComputedStyle(document.body);
+    const color = translucent(this.#colours.text, 0.16);
+    this.#watermark.applyOptions({
+      lines: this.#words ? [{ text: this.#words, color, fontSize: 40, fontFamily }] : [],
+    });
   }
 
   #redraw() {

@@ -1,14 +1,24 @@
-/** The chart by keyboard: what each key does, told by the text below the chart as well. */
-export function chartKeys(node, chart, announce) {
+/**
+ * The chart by keyboard; the text below the chart says what each key does.
+ *
+ * `pointed(candle)` is called with the candle that the crosshair was moved to, or null when it was taken away.
+ */
+export function chartKeys(node, chart, pointed) {
   const zoomIn = () => chart.zoom(1.25);
   const zoomOut = () => chart.zoom(0.8);
   const actions = {
-    ArrowLeft: (event) => announce(chart.step(event.shiftKey ? -10 : -1)),
-    ArrowRight: (event) => announce(chart.step(event.shiftKey ? 10 : 1)),
+    ArrowLeft: (event) => pointed(chart.step(event.shiftKey ? -10 : -1)),
+    ArrowRight: (event) => pointed(chart.step(event.shiftKey ? 10 : 1)),
     PageUp: () => chart.scroll(-50),
     PageDown: () => chart.scroll(50),
-    End: () => chart.toNewest(),
-    Escape: () => chart.clear(),
+    End: () => {
+      chart.toNewest();
+      pointed(null);
+    },
+    Escape: () => {
+      chart.clear();
+      pointed(null);
+    },
     "+": zoomIn,
     "=": zoomIn,
     "-": zoomOut,
