@@ -12,5 +12,5 @@ export function isHigher(a, b) {
 
 /** When a version was made, Unix milliseconds. */
 export function madeAt(rev) {
-  return EPOCH_MS + (Number(rev) % TIME) / 1000;
+  return EPOCH_MS + Math.floor((Number(rev) % TIME) / 1000);
 }
