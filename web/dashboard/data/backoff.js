@@ -1,7 +1,7 @@
 const FIRST_MS = 500;
 const MOST_MS = 30000;
 
-/** How long to wait before the numbered attempt (from 0): doubling, and half of it by chance, so that many come apart. */
+/** How long to wait before an attempt (numbered from 0): doubling, half of it by chance, so that many come apart. */
 export function backoff(attempt, random = Math.random) {
   const most = Math.min(MOST_MS, FIRST_MS * 2 ** attempt);
   return most / 2 + (random() * most) / 2;

@@ -3,8 +3,8 @@ import { isHigher, madeAt } from "./rev.js";
 /**
  * The candles of one series by open time, of each the version with the highest rev.
  *
- * History, snapshots, live frames and repairs all come in here, in any order and any number of times: what is valid does
- * not depend on either.
+ * History, snapshots, live frames and repairs all come in here, in any order and any number of times: what is valid
+ * does not depend on either.
  */
 export class Book {
   #byTime = new Map();

@@ -7,7 +7,7 @@ const MOST_PAGES = 20;
 /**
  * What REST knows of one series, asked for again until it answers; `signal` of the constructor ends everything.
  *
- * `take(candles)` gets every page; `trouble(message)` a sentence while REST does not answer, and null once it does again.
+ * `take(candles)` gets every page; `trouble(message)` a sentence while REST does not answer, and null once it does.
  */
 export class History {
   #series;

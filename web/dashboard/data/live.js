@@ -15,8 +15,8 @@ const TOO_FAST_MS = 1500;
 /**
  * A WebSocket connection that comes back by itself, and carries on where it was.
  *
- * `want` says what to be subscribed to; the rest follows: subscribing with a snapshot that overlaps history, going on from
- * the last cursor after a break, and reporting as a hole what the server cannot make up for.
+ * `want` says what to be subscribed to; the rest follows: subscribing with a snapshot that overlaps history, going on
+ * from the last cursor after a break, and reporting as a hole what the server cannot make up for.
  *
  * Handlers: `candles(key, candles, receivedAt)`; `hole({exchange, pair, interval, from, to})`: to be read over REST;
  * `status({exchange, feed, since})`; `refused(message)`; `changed()`: `facts` are others now.
@@ -42,9 +42,9 @@ export class Live {
   }
 
   /**
-   * `phase`: "connecting" (for the first time), "open", or "waiting" for the next attempt at `retryAt`; `frameAt`: when the
-   * last frame came; `askedAt`: since when an answer is awaited, 0 if none is. Milliseconds of this machine's clock;
-   * `clockOffset`: what to add for the server's.
+   * `phase`: "connecting" (for the first time), "open", or "waiting" for the next attempt at `retryAt`; `frameAt`:
+   * when the last frame came; `askedAt`: since when an answer is awaited, 0 if none is. Milliseconds of this machine's
+   * clock; `clockOffset`: what to add for the server's.
    */
   get facts() {
     return this.#facts;

@@ -6,8 +6,8 @@ const PAIRS_PER_COMMAND = 100;
 /**
  * What to send so that a connection that has `current` subscriptions has the `wanted` ones; both by series key.
  *
- * A subscription is {exchange, pair, interval, snapshot, maxRate}; subscribing again replaces the one before. `cursors`,
- * by series key, go on where the last frame ended.
+ * A subscription is {exchange, pair, interval, snapshot, maxRate}; subscribing again replaces the one before.
+ * `cursors`, by series key, go on where the last frame ended.
  */
 export function commands(current, wanted, cursors) {
   const gone = [...current].filter(([key]) => !wanted.has(key)).map(([, each]) => each);

@@ -5,7 +5,7 @@ import { History } from "./history.js";
 export const INTERVAL = "5m";
 const SPAN_MS = 86_400_000;
 const CANDLES = 288;
-/** Enough of the live window to overlap history, which is at most seconds behind; and no more updates than eyes follow. */
+/** Enough candles to overlap history, which is at most seconds behind; and no more updates than eyes follow. */
 const SUBSCRIPTION = { interval: INTERVAL, snapshot: 3, maxRate: 1 };
 
 /** The last day of one pair, kept up to date: last price, change, and closes for a sparkline. */
@@ -40,7 +40,10 @@ export class Summary {
     this.#history.repair(Math.max(from, to - SPAN_MS), to).catch(() => {});
   }
 
-  /** {price, first, closes, spanMs}: the last price as text, the first of the day, and how long that day is; or null. */
+  /**
+   * {price, first, closes, prices, spanMs}, or null: the last price and the first of the day as texts, the line of its
+   * closes, prices to take the precision from, and how long that day is.
+   */
   get day() {
     const newest = this.#book.fromNewest(0);
     if (!newest) return null;

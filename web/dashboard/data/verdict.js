@@ -8,13 +8,13 @@ const QUIET_MS = 60000;
 /**
  * What the badge says: {state, text}, from the facts of the connection and of the series that is shown.
  *
- * Quiet and blind are different things. Quiet: the server answers and the exchange is followed, but nothing trades. Blind:
- * somebody on the way from the exchange to here is not heard of, and the candle may have moved without us.
+ * Quiet and blind are different things. Quiet: the server answers and the exchange is followed, but nothing trades.
+ * Blind: somebody on the way from the exchange to here is not heard of, and the candle may have moved without us.
  *
  * @param link `facts` of the live connection.
  * @param feed {exchange, feed, since} as the server said it last, or null.
- * @param series {heardAt: when a frame last changed or confirmed it, behindSince: since when history knows more than the
- *   live side told, 0 if it does not}; milliseconds of this machine's clock.
+ * @param series {heardAt: when a frame last changed or confirmed it, behindSince: since when history knows more than
+ *   the live side told, 0 if it does not}; milliseconds of this machine's clock.
  */
 export function verdict(link, feed, series, now) {
   if (link.phase === "connecting") return { state: "connecting", text: "Connecting" };

@@ -3,8 +3,9 @@ import { element } from "../view/dom.js";
 /**
  * One section of the status page: a heading, and a body that is made anew with each answer.
  *
- * A section is declared as {id, title, seconds, read, render}: `read()` asks the server every so many seconds, `render(answer,
- * now)` returns what to show, as nodes, with `now` in Unix milliseconds of the server. See main.js for the list of sections.
+ * A section is declared as {id, title, seconds, read, render}: `read()` asks the server every so many seconds,
+ * `render(answer, now)` returns what to show, as nodes, with `now` in Unix milliseconds of the server. See main.js for
+ * the list of sections.
  */
 export class Section {
   #declared;

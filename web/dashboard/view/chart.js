@@ -120,7 +120,7 @@ export class ChartView {
       up: colour("--up"),
       down: colour("--down"),
       text: colour("--muted"),
-      note: colour("--accent"),
+      mark: colour("--mark"),
       surface: colour("--surface"),
     };
     const { up, down, text, surface } = this.#colours;
@@ -260,7 +260,7 @@ export class ChartView {
         time: timestamp / 1000,
         position: "aboveBar",
         shape: "circle",
-        color: this.#colours.note,
+        color: this.#colours.mark,
         size: 0.6,
       })),
     );

@@ -19,10 +19,16 @@ export class Legend {
     );
   }
 
+  /** Nothing is known: `candle` is null or undefined. */
+  #clear() {
+    for (const value of [this.#time, this.#state, ...this.#values.values()]) say(value, "–");
+    delete this.#state.dataset.state;
+  }
+
   /** `interval` in milliseconds, `places` of prices behind the point. */
   show(candle, interval, places) {
     const shown = (name, text) => say(this.#values.get(name), text);
-    if (!candle) return;
+    if (!candle) return this.#clear();
     say(this.#time, openTime(candle.timestamp, interval));
     for (const name of ["Open", "High", "Low", "Close"]) shown(name, grouped(candle[name.toLowerCase()], places));
     shown("Change", change(Number(candle.open), Number(candle.close)) ?? "");
@@ -40,6 +46,7 @@ export function candleInWords(candle, interval, places) {
   const price = (text) => grouped(text, places);
   return (
     `${openTime(candle.timestamp, interval)} UTC: open ${price(candle.open)}, high ${price(candle.high)}, ` +
-    `low ${price(candle.low)}, close ${price(candle.close)}, volume ${grouped(candle.volume)}, ${stateInWords(candle.state)}`
+    `low ${price(candle.low)}, close ${price(candle.close)}, volume ${grouped(candle.volume)}, ` +
+    stateInWords(candle.state)
   );
 }

@@ -22,10 +22,6 @@ export class Overview {
     this.#list.append(card.item);
   }
 
-  has(exchange, pair) {
-    return this.#cards.has(`${exchange}:${pair}`);
-  }
-
   show(exchange, pair, day) {
     this.#cards.get(`${exchange}:${pair}`)?.show(day);
   }

@@ -4,7 +4,7 @@ const WIDTH = 100;
 const HEIGHT = 32;
 const EDGE = 2;
 
-/** A line through closes, as a picture that stretches to the room it has; who does not see it reads the change beside. */
+/** A line through closes, as a picture that fills its room; who does not see it reads the change beside. */
 export class Sparkline {
   #line = svg("polyline", { class: "line" });
   #area = svg("polygon", { class: "area" });

@@ -21,7 +21,9 @@ export function duration(milliseconds) {
 export function change(from, to) {
   if (!(from > 0)) return null;
   const percent = (to / from - 1) * 100;
-  return `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(2)} %`;
+  const digits = Math.abs(percent).toFixed(2);
+  const sign = percent < 0 ? "−" : "+";
+  return `${Number(digits) === 0 ? "" : sign}${digits} %`;
 }
 
 const STATES = {

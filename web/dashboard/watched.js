@@ -1,0 +1,72 @@
+import { config, isSimulated } from "./config.js";
+import { keyOf } from "./data/candle.js";
+import { knownSeries } from "./data/rest.js";
+import { INTERVAL, Summary } from "./data/summary.js";
+
+/** All pairs that are followed or stored: their names, and a day of each for the overview. */
+export class Watched {
+  /** Exchange → its pairs, those that are followed first. */
+  pairs = {};
+  #summaries = new Map();
+  #overview;
+  #changed;
+
+  /** `changed(exchange, pair)` is called when a pair's day is another one. */
+  constructor(overview, changed) {
+    this.#overview = overview;
+    this.#changed = changed;
+  }
+
+  /** Know the pairs that the server says it follows. */
+  addFollowed() {
+    for (const [exchange, pairs] of Object.entries(config.pairs)) for (const pair of pairs) this.#add(exchange, pair);
+  }
+
+  /** Know what is stored beside them; resolves to whether there is any such pair. */
+  async addStored() {
+    try {
+      const known = await knownSeries();
+      return known.filter(({ exchange, pair }) => this.#add(exchange, pair)).length > 0;
+    } catch {
+      // The pairs that are followed are known without it, and the chart says what is wrong with REST.
+      return false;
+    }
+  }
+
+  /** Read the day of every pair that has not been read, one after the other: the chart comes first. */
+  async read() {
+    for (const summary of this.#summaries.values()) await summary.start();
+  }
+
+  /** The last day of a pair, or undefined while nothing is known of it. */
+  dayOf(exchange, pair) {
+    return this.#summaries.get(keyOf({ exchange, pair, interval: INTERVAL }))?.day ?? undefined;
+  }
+
+  /** What has to be subscribed to, for so many pairs at most. */
+  subscriptions(most) {
+    return [...this.#summaries.values()].slice(0, most).map((summary) => summary.subscription);
+  }
+
+  receive(key, candles) {
+    this.#summaries.get(key)?.receive(candles);
+  }
+
+  repair(hole) {
+    this.#summaries.get(keyOf(hole))?.repair(hole.from, hole.to);
+  }
+
+  /** Whether the pair is a new one. */
+  #add(exchange, pair) {
+    const pairs = (this.pairs[exchange] ??= []);
+    if (pairs.includes(pair)) return false;
+    pairs.push(pair);
+    this.#overview.add(exchange, pair, isSimulated(exchange));
+    const summary = new Summary(exchange, pair, () => {
+      this.#overview.show(exchange, pair, summary.day);
+      this.#changed(exchange, pair);
+    });
+    this.#summaries.set(keyOf(summary.subscription), summary);
+    return true;
+  }
+}
