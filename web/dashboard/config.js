@@ -6,6 +6,11 @@ export function socketUrl({ protocol, hostname } = location) {
   return config.wsUrl ?? `${protocol === "https:" ? "wss" : "ws"}://${hostname}:${config.wsPort}/`;
 }
 
+/** Whether the server follows a pair; others may be stored from earlier. */
+export function isFollowed(exchange, pair) {
+  return config.pairs[exchange]?.includes(pair) ?? false;
+}
+
 export function isSimulated(exchange) {
   return config.simulated.includes(exchange);
 }

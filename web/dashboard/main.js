@@ -1,5 +1,5 @@
 /** The dashboard: what is selected, where its candles come from, and what shows them. */
-import { config, isSimulated, socketUrl } from "./config.js";
+import { config, isFollowed, isSimulated, socketUrl } from "./config.js";
 import { keyOf } from "./data/candle.js";
 import { grouped, precision } from "./data/decimal.js";
 import { Live } from "./data/live.js";
@@ -198,7 +198,9 @@ function showConnection() {
 }
 
 function connection() {
-  return verdict(live.facts, feeds.get(selection.exchange) ?? null, series.facts, Date.now());
+  const { exchange, pair } = selection;
+  const facts = { ...series.facts, isFollowed: isFollowed(exchange, pair) };
+  return verdict(live.facts, feeds.get(exchange) ?? null, facts, Date.now());
 }
 
 // -- begin -----------------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ def _config(settings: Settings) -> str:
         "simulated": sorted(SIMULATED),
         "liveWindow": settings.live_window,
         "maxSubscriptions": settings.ws_max_subscriptions,
+        "maxCandleAgeMs": settings.max_candle_age_seconds * 1000,
     }
     # "</script>" would end the block it stands in.
     return msgspec.json.encode(config).decode().replace("<", "\\u003c")

@@ -249,7 +249,13 @@ def test_an_address_that_is_none_of_a_socket_stops_the_start(url: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_told_what_it_needs_of_this_server(path: str) -> None:
-    served = Served(exchange=("kraken", "simkraken"), ws_port=3104, live_window=30, ws_max_subscriptions=50)
+    served = Served(
+        exchange=("kraken", "simkraken"),
+        ws_port=3104,
+        live_window=30,
+        ws_max_subscriptions=50,
+        max_candle_age_seconds=90,
+    )
 
     config = config_of(served, path)
 
@@ -261,6 +267,7 @@ def test_a_page_is_told_what_it_needs_of_this_server(path: str) -> None:
         "simulated": ["sim", "simkraken"],
         "liveWindow": 30,
         "maxSubscriptions": 50,
+        "maxCandleAgeMs": 90_000,
     }
 
 

@@ -21,7 +21,7 @@ export class Series {
   #heardAt = 0;
   #behindSince = 0;
 
-  /** `series`: {exchange, pair, interval}; `interval`: its length (milliseconds); `liveWindow`: candles of a snapshot. */
+  /** `series`: {exchange, pair, interval}; `interval`: its length in milliseconds; `liveWindow`: a snapshot's candles. */
   constructor(series, interval, liveWindow, handlers) {
     this.#interval = interval;
     this.#liveWindow = liveWindow;

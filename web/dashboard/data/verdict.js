@@ -14,7 +14,8 @@ const QUIET_MS = 60000;
  * @param link `facts` of the live connection.
  * @param feed {exchange, feed, since} as the server said it last, or null.
  * @param series {heardAt: when a frame last changed or confirmed it, behindSince: since when history knows more than
- *   the live side told, 0 if it does not}; milliseconds of this machine's clock.
+ *   the live side told, 0 if it does not; isFollowed: whether the server follows the pair}; milliseconds of this
+ *   machine's clock.
  */
 export function verdict(link, feed, series, now) {
   if (link.phase === "connecting") return { state: "connecting", text: "Connecting" };
@@ -23,6 +24,7 @@ export function verdict(link, feed, series, now) {
     return { state: "reconnecting", text: seconds > 1 ? `Reconnecting in ${seconds} s` : "Reconnecting" };
   }
   if (link.askedAt && now - link.askedAt > PATIENCE_MS) return stale("the server does not answer");
+  if (!series.isFollowed) return stale("not followed any more");
   if (feed?.feed === "down") return stale(`not connected to ${feed.exchange}`);
   if (feed?.feed === "stale")
     return stale(feed.since === null ? `${feed.exchange} was never heard of` : `nothing heard from ${feed.exchange}`);

@@ -1,4 +1,4 @@
-import { isSimulated } from "../config.js";
+import { config, isSimulated } from "../config.js";
 import { ask } from "../data/rest.js";
 import { element } from "../view/dom.js";
 import { duration } from "../view/words.js";
@@ -17,7 +17,9 @@ export const feeds = {
     if (events.length === 0) return [element("p", { class: "quiet" }, "No exchange has been heard of yet.")];
     const rows = events.map(({ exchange, feed, reason, since, at, until, pairs = [] }) => [
       isSimulated(exchange) ? `${exchange} (simulated)` : exchange,
-      badge(STATES[feed], reason ? `${feed}: ${reason}` : feed),
+      exchange in config.pairs
+        ? badge(STATES[feed], reason ? `${feed}: ${reason}` : feed)
+        : badge("none", `not followed, ${feed}`),
       `${duration(now - since)}`,
       `${duration(now - at)} ago`,
       until ? `${duration(now - until)} ago` : "–",

@@ -11,6 +11,7 @@ export class Section {
   #declared;
   #body = element("div", { class: "body" }, element("p", { class: "quiet" }, "Asking …"));
   #timer = 0;
+  #asking = false;
   node;
 
   constructor(declared) {
@@ -26,6 +27,8 @@ export class Section {
 
   /** Ask now and from then on, while the page is looked at; `told(now)` is called with each answer. */
   async run(told) {
+    if (this.#asking) return;
+    this.#asking = true;
     clearTimeout(this.#timer);
     const { read, render, seconds } = this.#declared;
     try {
@@ -36,11 +39,12 @@ export class Section {
     } catch (error) {
       this.#body.replaceChildren(element("p", { class: "note" }, error.message));
     }
+    this.#asking = false;
     this.#timer = setTimeout(() => document.visibilityState === "visible" && this.run(told), seconds * 1000);
   }
 }
 
-/** A badge: `state` is one of "ok", "stale" and "down", and the text says it, too. */
+/** A badge: `state` is one of "ok", "stale", "down" and "none", and the text says it, too. */
 export function badge(state, text) {
   return element("span", { class: "badge", "data-state": state }, text);
 }

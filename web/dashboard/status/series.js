@@ -1,11 +1,8 @@
-import { config, isSimulated } from "../config.js";
+import { config, isFollowed, isSimulated } from "../config.js";
 import { ask } from "../data/rest.js";
 import { element } from "../view/dom.js";
 import { duration, openTime } from "../view/words.js";
 import { badge, table } from "./section.js";
-
-/** A candle is current until its interval is over, and so much longer for its successor's first trade. */
-const GRACE_MS = 180_000;
 
 /** The newest candle of every series, as the store has it: /api/pairs. */
 export const series = {
@@ -31,24 +28,31 @@ export const series = {
 
 function rowOf(name, intervals, now) {
   const minutes = intervals.find(({ interval }) => interval === "1m") ?? intervals[0];
-  const late = intervals.filter((each) => each.interval !== "1m" && behind(each, now) > GRACE_MS);
-  const larger = intervals.filter((each) => each.interval !== "1m" && each.newest !== null);
-  const minutesBehind = behind(minutes, now);
+  const larger = intervals.filter((each) => each !== minutes && each.newest !== null);
+  const late = larger.filter((each) => isLate(each, now));
+  const names = (some) => some.map(({ interval }) => interval).join(" ");
+  const isWanted = isFollowed(minutes.exchange, minutes.pair);
   return [
     name,
     minutes.newest === null ? "none" : openTime(minutes.newest, 60_000),
-    minutesBehind === 0 ? "–" : Number.isFinite(minutesBehind) ? duration(minutesBehind) : "–",
-    minutesBehind <= GRACE_MS
-      ? badge("ok", "current")
-      : badge("stale", minutes.newest === null ? "no candle" : "behind"),
+    minutes.newest === null || behind(minutes, now) === 0 ? "–" : duration(behind(minutes, now)),
+    isWanted ? stateOf(minutes, now) : badge("none", "not followed"),
     minutes.earliest === null ? "–" : openTime(minutes.earliest, 60_000),
-    late.length === 0
-      ? `${larger.map(({ interval }) => interval).join(" ")}`
-      : badge("stale", `behind: ${late.map(({ interval }) => interval).join(" ")}`),
+    isWanted && late.length > 0 ? badge("stale", `behind: ${names(late)}`) : names(larger),
   ];
+}
+
+function stateOf(series, now) {
+  if (series.newest === null) return badge("stale", "no candle");
+  return isLate(series, now) ? badge("stale", "behind") : badge("ok", "current");
+}
+
+/** The measure of /health. */
+function isLate(series, now) {
+  return behind(series, now) > config.maxCandleAgeMs;
 }
 
 /** How long ago the newest candle's interval was over (milliseconds); 0 while it runs. */
 function behind({ interval, newest }, now) {
-  return newest === null ? Infinity : Math.max(0, now - newest - config.intervals[interval]);
+  return Math.max(0, now - newest - config.intervals[interval]);
 }

@@ -3,7 +3,7 @@ import { element } from "../view/dom.js";
 import { badge } from "./section.js";
 import { socketAnswers } from "./socket.js";
 
-const NAMES = { store: "MongoDB", live: "Redis, live side" };
+const NAMES = { store: "MongoDB", live: "Redis (live)" };
 
 /** Whether both servers and what they need answer, and whether the data is fresh: /readyz, /health and a ping. */
 export const services = {

@@ -152,7 +152,7 @@ export class ChartView {
     this.#print();
   }
 
-  /** Move the crosshair by so many candles from where it was moved to before, or from the newest; returns its candle. */
+  /** Move the crosshair by so many candles from where it was moved to, or from the newest; returns its candle. */
   step(by) {
     const times = this.#book?.times ?? [];
     if (times.length === 0) return null;

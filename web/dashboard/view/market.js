@@ -25,7 +25,7 @@ export class Market {
   /**
    * Show the price, as text.
    *
-   * `before`: the price of the candle before, which the first one is compared with; `day`: {first, spanMs}, or undefined.
+   * `before`: that of the candle before, which the first one is compared with; `day`: {first, spanMs}, or undefined.
    */
   show(price, before, places, day) {
     const { market, price: shown, change: since } = this.#nodes;
