@@ -24,8 +24,8 @@ from web.resources.health import Health, Livez, Metrics, Readyz
 from web.resources.ohlcv import Ohlcv
 from web.resources.pairs import Pairs
 from web.resources.start import Start
-from web.resources.status import Status
 from web.resources.static import Static
+from web.resources.status import Status
 from web.resources.udf import UdfConfig, UdfHistory, UdfSearch, UdfSymbols, UdfTime
 from web.settings import Settings
 from web.status import LivePrograms, ProgramSource

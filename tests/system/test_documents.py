@@ -217,7 +217,9 @@ def printed(command: Command) -> tuple[str, ...]:
 def as_documented(output: str, stack: Stack) -> str:
     """Output as the documents show it: without a terminal's codes, with the default ports."""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[78]|\r", "", output)
-    return plain.replace(str(stack.port(8080)), "8080").replace(str(stack.port(3004)), "3004")
+    plain = plain.replace(str(stack.port(8080)), "8080").replace(str(stack.port(3004)), "3004")
+    # `make up` names whichever pair had a candle first.
+    return re.sub(r"(\?pair=|subscribe,)[A-Z]+-[A-Z]+", r"\1BTC-USD", plain)
 
 
 def test_the_python_of_the_readme_runs(stack: Stack, environment: dict[str, str]) -> None:

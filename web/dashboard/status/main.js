@@ -3,11 +3,13 @@ import { THEMES, following } from "../selection.js";
 import { say } from "../view/dom.js";
 import { applyTheme } from "../view/theme.js";
 import { feeds } from "./feeds.js";
+import { programs } from "./programs.js";
 import { Section } from "./section.js";
 import { series } from "./series.js";
 import { services } from "./services.js";
+import { stages } from "./stages.js";
 
-const SECTIONS = [services, feeds, series];
+const SECTIONS = [services, stages, feeds, programs, series];
 
 const node = (id) => document.getElementById(id);
 const sections = SECTIONS.map((declared) => new Section(declared));
