@@ -82,9 +82,15 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
+#: Pages whose names without the first word are those of others.
+_PAGES: Final = {"/": "getDashboard", "/status": "getStatusPage"}
+
+
 def _operation_id(path: str) -> str:
+    if path in _PAGES:
+        return _PAGES[path]
     words = path.strip("/").removeprefix("api/").replace(".", "/").split("/")
-    return "get" + "".join(word.capitalize() for word in words if word) if path != "/" else "getDashboard"
+    return "get" + "".join(word.capitalize() for word in words)
 
 
 _IF_NONE_MATCH: Final = {

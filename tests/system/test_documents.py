@@ -225,14 +225,11 @@ def as_documented(output: str, stack: Stack) -> str:
 def test_the_python_of_the_readme_runs(stack: Stack, environment: dict[str, str]) -> None:
     (block,) = (block for block in blocks() if block.kind == "python" and block.document.name == "README.md")
     text = block.text.replace("since=", f'url="{stack.rest_url}", ws_url="{stack.ws_url}", since=')
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", text], env=environment, stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-    assert process.stdout is not None
-    try:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", text], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
         first = process.stdout.readline()
-    finally:
         process.kill()
-        process.wait()
 
     assert re.fullmatch(r"(BTC|ETH)-USD \d{13} [\d.]+ (open|provisional|final|corrected)\n", first)

@@ -1,5 +1,6 @@
 """The examples of the sections about candles over REST in docs/api.md, request by request."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,9 @@ from tests.unit.web.memory import Served
 TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
 SECTIONS = [TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in ("REST data", "Intervals")]
 EXAMPLES = [
-    block.removeprefix("GET ").split("\n\n", 1)
+    block.split("\n\n", 1)
     for section in SECTIONS
-    for block in section.split("```\n")[1:]
-    if block.startswith("GET ")
+    for block in re.findall(r"^```http\nGET (.*?)^```$", section, re.M | re.S)
 ]
 
 
