@@ -96,7 +96,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         path="/status",
         group="Pages for people",
-        summary="The state of services, feeds and series, as a page that keeps itself up to date.",
+        summary="The state of services, stages, feeds, programs and series, as a page that keeps itself up to date.",
         example="/status",
         answers={HTML: TEXT},
         strict=False,

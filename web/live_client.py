@@ -1,4 +1,4 @@
-"""A client of the live side's Redis for REST: connects on first use, safe for use from several threads."""
+"""A client of Redis for REST: connects on first use, safe for use from several threads."""
 
 import threading
 
@@ -11,10 +11,10 @@ TIMEOUT_SECONDS = 1.0
 
 
 class LiveClient:
-    """One per process."""
+    """One per process and time-out."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._url, self._timeout_seconds = url, timeout_seconds
         self._lock = threading.Lock()
         self._client: redis.Redis | None = None
 
@@ -24,9 +24,9 @@ class LiveClient:
             if self._client is None:
                 self._client = redis.Redis.from_url(
                     self._url,
-                    socket_timeout=TIMEOUT_SECONDS,
-                    socket_connect_timeout=TIMEOUT_SECONDS,
-                    # One more try, because an idle connection may have been closed by a restart.
-                    retry=Retry(NoBackoff(), 1),
+                    socket_timeout=self._timeout_seconds,
+                    socket_connect_timeout=self._timeout_seconds,
+                    # One more try where the connection broke, because an idle one may have been closed by a restart.
+                    retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
                 )
             return self._client

@@ -14,13 +14,12 @@ from typing import Final, NamedTuple, cast
 
 import falcon
 import redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from ingest.clock import Clock
 from web import metrics
 from web.addresses import ClientAddresses, whose
+from web.live_client import LiveClient
 from workers.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -34,6 +33,8 @@ KEY_PREFIX: Final = "rest.rate:"
 #: What must always be answered: probes, or a busy neighbour behind the same address would have us restarted; and
 #: preflights, whose refusal a browser cannot tell from being forbidden to ask at all.
 EXEMPT_PATHS: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+#: Files of the web pages, some thirty for one page: they come from memory.
+EXEMPT_PREFIX: Final = "/static/"
 
 _SCRIPT = (Path(__file__).parent / "ratelimit.lua").read_text(encoding="utf-8")
 
@@ -54,7 +55,8 @@ class RequestCounter:
 
     def __init__(self, url: str, quota: int, clock: Clock) -> None:
         """``quota``: requests per `WINDOW_SECONDS` and client."""
-        self._url, self._quota, self._clock = url, quota, clock
+        self._quota, self._clock = quota, clock
+        self._client = LiveClient(url, TIMEOUT_SECONDS)
         self._lock = threading.Lock()
         self._loaded: Script | None = None
         self._paused_until = -math.inf
@@ -81,14 +83,7 @@ class RequestCounter:
     def _script(self) -> Script:
         with self._lock:
             if self._loaded is None:
-                client = redis.Redis.from_url(
-                    self._url,
-                    socket_timeout=TIMEOUT_SECONDS,
-                    socket_connect_timeout=TIMEOUT_SECONDS,
-                    # One more try where the connection broke, because an idle one may have been closed by a restart.
-                    retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-                )
-                self._loaded = client.register_script(_SCRIPT)
+                self._loaded = self._client.connected().register_script(_SCRIPT)
             return self._loaded
 
 
@@ -105,7 +100,7 @@ class RateLimit:
         Raises:
             HTTPTooManyRequests: If the allowance is used up.
         """
-        if req.path in EXEMPT_PATHS or req.method == "OPTIONS":
+        if req.path in EXEMPT_PATHS or req.path.startswith(EXEMPT_PREFIX) or req.method == "OPTIONS":
             return
         address = self._addresses.of(req.remote_addr or "", req.get_header("X-Forwarded-For"))
         verdict = self._counter.take(whose(address))

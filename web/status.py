@@ -40,7 +40,7 @@ class StageStatus(Struct):
     lag: Annotated[Records | None, Meta(description="That have not taken effect; null: nobody knows.")]
     in_flight: Annotated[Records | None, Meta(description="Of these, read and being worked on; null: nobody knows.")]
     paused: Annotated[bool, Meta(description="Whether reading waits until less is in flight.")]
-    alone: Annotated[bool, Meta(description="Whether no worker answers, and the bridge does the work.")]
+    without_workers: Annotated[bool, Meta(description="Whether no worker answers, and the bridge does the work.")]
 
 
 class ServiceStatus(Struct):
@@ -104,13 +104,20 @@ def _stage(name: str, bridges: Sequence[Program]) -> StageStatus:
     return StageStatus(
         stage=name,
         bridges=len(bridges),
-        lag=_sum(each.lag for each in bridges),
+        lag=_sum(each.lag for each in bridges) if _have_all_partitions(bridges) else None,
         in_flight=_sum(each.in_flight for each in bridges),
         paused=any(each.paused for each in bridges),
-        alone=any(each.alone for each in bridges),
+        without_workers=any(each.without_workers for each in bridges),
     )
 
 
+def _have_all_partitions(bridges: Sequence[Program]) -> bool:
+    """Whether nothing is assigned to nobody, or to one that is no longer heard of."""
+    there = max((each.partitions or 0 for each in bridges), default=0)
+    return 0 < there <= sum(each.assigned for each in bridges)
+
+
 def _sum(numbers: Iterable[int | None]) -> int | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if known else None
+    """The sum; None if there is none, or a part of it is not known."""
+    known = list(numbers)
+    return sum(each for each in known if each is not None) if known and None not in known else None

@@ -58,6 +58,8 @@ def run_bridge(name: str, settings: Settings, clock: Clock | None = None) -> int
         print(f"HEALTH_PORT={port}: expected a free port of {settings.health_host} ({error})", file=sys.stderr)
         return 2
     logger.info("bridge starts", extra={"bridge": name, **settings.describe()})
+    presence = Presence(f"bridge-{name}", redis_client(settings.live_url), describe(policy, settings.kafka_brokers))
+    presence.start()
     try:
         wait_for(
             f"Kafka at {settings.kafka_brokers}",
@@ -77,12 +79,13 @@ def run_bridge(name: str, settings: Settings, clock: Clock | None = None) -> int
         )
         bridges.append(bridge)
         if not stopping.is_set():
-            with Presence(f"bridge-{name}", redis_client(settings.live_url), describe(policy, settings.kafka_brokers)):
-                bridge.run()
+            bridge.run()
     except StoppedWaiting:
         pass
     except WorkersError as error:
         logger.critical("bridge cannot go on", extra={"bridge": name, "reason": str(error)})
         return 1
+    finally:
+        presence.close()
     logger.info("bridge stopped", extra={"bridge": name})
     return 0

@@ -8,7 +8,7 @@ from prometheus_client import Gauge
 from workers import metrics
 from workers.assigned import Assigned
 from workers.backpressure import Backpressure
-from workers.letter_count import LetterCount
+from workers.kafka_view import KafkaView, Place
 from workers.policies import Policy
 from workers.presence import Describe, Program
 from workers.watermark import Leases
@@ -33,22 +33,34 @@ def report(name: str, assigned: Assigned, leases: Leases, backpressure: Backpres
 
 
 def describe(policy: Policy, kafka_brokers: str) -> Describe:
-    """A function that says how far the bridge of this policy is, from its gauges."""
-    letters = LetterCount(kafka_brokers) if policy.dead_letters else None
+    """A function that says how far the bridge of this policy is."""
+    kafka = KafkaView(kafka_brokers)
 
     def describe_bridge(program: Program) -> None:
-        program.lag = _total(metrics.BRIDGE_LAG, policy.name)
-        program.in_flight = _total(metrics.BRIDGE_RECORDS_IN_FLIGHT, policy.name)
-        program.paused = bool(_total(metrics.BRIDGE_PAUSED, policy.name))
-        program.alone = bool(_total(metrics.BRIDGE_QUEUE_DEAD, policy.name))
-        program.dead_letters = letters.read() if letters else None
+        in_flight = _by_place(metrics.BRIDGE_RECORDS_IN_FLIGHT, policy.name)
+        watermarks = _by_place(metrics.BRIDGE_WATERMARK, policy.name)
+        kafka.ask(in_flight)
+        program.assigned, program.partitions = len(in_flight), kafka.partitions(policy.sources)
+        program.lag = kafka.behind({place: watermarks.get(place) for place in in_flight})
+        program.in_flight = sum(in_flight.values())
+        program.paused = _is_set(metrics.BRIDGE_PAUSED, policy.name)
+        program.without_workers = _is_set(metrics.BRIDGE_QUEUE_DEAD, policy.name)
+        program.dead_letters = kafka.dead_letters if policy.dead_letters else None
 
     return describe_bridge
 
 
-def _total(gauge: Gauge, bridge: str) -> int | None:
-    """The sum over a bridge's partitions; None if nothing is known of any."""
-    values = [
+def _by_place(gauge: Gauge, bridge: str) -> dict[Place, int]:
+    """What a gauge says of each partition that is assigned to the bridge."""
+    return {
+        (sample.labels["topic"], int(sample.labels["partition"])): int(sample.value)
+        for family in gauge.collect()
+        for sample in family.samples
+        if sample.labels["bridge"] == bridge
+    }
+
+
+def _is_set(gauge: Gauge, bridge: str) -> bool:
+    return any(
         sample.value for family in gauge.collect() for sample in family.samples if sample.labels["bridge"] == bridge
-    ]
-    return int(sum(values)) if values else None
+    )

@@ -20,7 +20,7 @@ from workers.outage import Outage
 
 logger = logging.getLogger(__name__)
 
-#: Hash of ``host:pid`` to what that process says.
+#: Hash of program and ``host:pid`` to what that process says.
 PROGRAMS: Final = "live.programs"
 BEAT_SECONDS: Final = 2.0
 #: Who has said nothing for so long is forgotten (milliseconds).
@@ -36,18 +36,26 @@ class Program(msgspec.Struct, omit_defaults=True):
     instance: str
     started: int
     at: int
-    #: Of bridges: records in Kafka that have not taken effect; None until it is known.
+    #: Of bridges: how many partitions are assigned to it, and how many there are; None while Kafka does not say.
+    assigned: int = 0
+    partitions: int | None = None
+    #: Of bridges: records of the assigned partitions that have not taken effect; None while it is not known.
     lag: int | None = None
     #: Of bridges: records read that have not taken effect.
     in_flight: int | None = None
     #: Of bridges: whether reading pauses because too much is in flight.
     paused: bool = False
     #: Of bridges: whether no worker answers, so that the bridge applies batches itself.
-    alone: bool = False
+    without_workers: bool = False
     #: Of the bridge that writes them: records in the dead-letter topic.
     dead_letters: int | None = None
     #: Of WebSocket servers: connected clients.
     clients: int | None = None
+
+    @property
+    def field(self) -> str:
+        """Its name in the hash; containers that share a host's name may all be process 1."""
+        return f"{self.program} {self.instance}"
 
 
 #: Fills in what changes: lag and the like.
@@ -87,7 +95,7 @@ class Presence:
         while True:
             try:
                 if self._closing.is_set():
-                    self._client.hdel(PROGRAMS, self._said.instance)
+                    self._client.hdel(PROGRAMS, self._said.field)
                     return
                 self._beat()
                 self._outage.answered()
@@ -104,8 +112,8 @@ class Presence:
         self._said.started = self._said.started or now
         self._said.at = now
         self._describe(self._said)
-        self._client.hset(PROGRAMS, self._said.instance, msgspec.json.encode(self._said))
-        forgotten = [each.instance for each in read_programs(self._client) if now - each.at > FORGOTTEN_AFTER_MS]
+        self._client.hset(PROGRAMS, self._said.field, msgspec.json.encode(self._said))
+        forgotten = [each.field for each in read_programs(self._client) if now - each.at > FORGOTTEN_AFTER_MS]
         if forgotten:
             self._client.hdel(PROGRAMS, *forgotten)
 

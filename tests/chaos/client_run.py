@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from signal import SIGKILL
 from typing import Final
@@ -40,7 +40,7 @@ _FINAL: Final = ("final", "corrected")
 class Outcome:
     """What a run found."""
 
-    killed: list[str]
+    killed: list[str] = field(default_factory=list)
     #: Of each candle that was told: how often.
     told: "Counter[CandleKey]" = field(default_factory=Counter)
     #: Sentences, each a broken promise.
@@ -57,19 +57,22 @@ def our_programs(cluster: Cluster) -> list[str]:
 async def run(cluster: Cluster, seconds: float) -> Outcome:
     """Kill every program once within so many seconds, and look at what the client told."""
     candles: list[Candle] = []
-    outcome = Outcome(our_programs(cluster))
+    outcome = Outcome()
     listener = asyncio.create_task(_listen(cluster, candles))
-    for name in outcome.killed:
+    programs = our_programs(cluster)
+    for name in programs:
+        wait_for(f"{name} runs", lambda name=name: cluster.keeper.pid(name), FLOW_SECONDS)  # type: ignore[misc]
         cluster.keeper.signal(name, SIGKILL)
-        await asyncio.wait({listener}, timeout=seconds / len(outcome.killed))
+        outcome.killed.append(name)
+        await asyncio.wait({listener}, timeout=seconds / len(programs))
     cluster.keeper.hold_down("simulate")
     began = time.monotonic()
     store = StoreReader(cluster.mongo_uri)
     try:
         while not listener.done() and time.monotonic() - began < SETTLED_SECONDS:
-            stored = await asyncio.to_thread(_finals, store)
-            if stored and not list(_differences(candles, stored)):
-                break
+            with suppress(PyMongoError):
+                if not list(_differences(candles, await asyncio.to_thread(_finals, store))):
+                    break
             await asyncio.wait({listener}, timeout=_LOOK_SECONDS)
         # Whatever were told twice would come at once.
         await asyncio.wait({listener}, timeout=_LOOK_SECONDS)
@@ -95,14 +98,13 @@ async def _listen(cluster: Cluster, candles: list[Candle]) -> None:
 
 
 def _finals(store: StoreReader) -> dict[CandleKey, StoredCandle]:
-    try:
-        return {key: candle for key, candle in store.minutes().items() if candle.state in _FINAL}
-    except PyMongoError:
-        return {}
+    return {key: candle for key, candle in store.minutes().items() if candle.state in _FINAL}
 
 
 def _differences(candles: Iterable[Candle], stored: dict[CandleKey, StoredCandle]) -> Iterator[str]:
     """How what was told differs from what is stored, as sentences."""
+    if not stored:
+        yield "nothing is stored"
     told: dict[CandleKey, Candle] = {}
     last: dict[str, int] = {}
     for candle in candles:

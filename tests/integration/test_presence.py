@@ -57,7 +57,7 @@ def test_who_has_been_silent_for_long_is_forgotten(watched: Watched) -> None:
     now = redis_now_ms(watched.client)
     gone, silent = (Program(uuid.uuid4().hex, f"host:{n}", now, now - n) for n in (FORGOTTEN_AFTER_MS + 1, 60_000))
     for each in (gone, silent):
-        watched.client.hset(PROGRAMS, each.instance, msgspec.json.encode(each))
+        watched.client.hset(PROGRAMS, each.field, msgspec.json.encode(each))
     watched.client.hset(PROGRAMS, "host:strange", b"\xff{")
 
     with Presence("ws", watched.client):
@@ -78,6 +78,15 @@ def test_it_is_heard_again_after_redis_was_away(watched: Watched, monkeypatch: p
             wait_until(lambda: "ws" in watched.heard(), "it is heard again")
 
 
+def test_a_bridge_is_heard_while_kafka_is_away(watched: Watched, programs: Programs) -> None:
+    programs.start(sys.executable, "-m", "workers", "bridge", "persist", KAFKA_BROKERS="127.0.0.1:1")
+
+    wait_until(lambda: "bridge-persist" in watched.heard(), "it is heard")
+
+    said = watched.heard()["bridge-persist"]
+    assert (said.partitions, said.lag, said.dead_letters) == (None, None, None)
+
+
 def test_bridges_and_workers_say_how_they_are(
     watched: Watched, programs: Programs, program_environment: dict[str, str]
 ) -> None:
@@ -91,6 +100,7 @@ def test_bridges_and_workers_say_how_they_are(
     bridge = programs.start(sys.executable, "-m", "workers", "bridge", "persist")
     workers = programs.start(*workers_command("persist"), HEALTH_PORT=str(free_port()))
     wait_until(lambda: watched.heard().keys() == {"bridge-persist", "workers-persist"}, "both are heard")
+    wait_until(lambda: watched.heard()["bridge-persist"].assigned == 8, "every partition is assigned")
     wait_until(lambda: watched.heard()["bridge-persist"].lag == 0, "nothing is left to do")
     said = watched.heard()["bridge-persist"]
     bridge.send_signal(signal.SIGTERM)
@@ -99,5 +109,6 @@ def test_bridges_and_workers_say_how_they_are(
 
     assert said.dead_letters is not None
     assert said.dead_letters >= 1
-    assert (said.in_flight, said.paused, said.alone) == (0, False, False)
+    assert said.partitions == 8
+    assert (said.in_flight, said.paused, said.without_workers) == (0, False, False)
     assert (statuses, watched.heard()) == ((0, 0), {})

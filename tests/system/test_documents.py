@@ -197,7 +197,10 @@ def follow(command: Command, stack: Stack, environment: dict[str, str], folder: 
         os.write(ours, "".join(line.removeprefix(TYPED) + "\n" for line in typed).encode())
         while lines_not_shown(printed(command), as_documented(output, stack)) and time.monotonic() < deadline:
             if select.select([ours], [], [], 1.0)[0]:
-                output += os.read(ours, 65536).decode(errors="replace")
+                try:
+                    output += os.read(ours, 65536).decode(errors="replace")
+                except OSError:  # it has ended
+                    break
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -78,7 +78,8 @@ class Export:
             with self._opened() as part:
                 if not self.progress.is_complete:
                     self._read(client, part, show_progress)
-            self._finish(show_progress)
+                # Still locked: the same command, started again, must not write what this one gives its name.
+                self._finish(show_progress)
         except OSError as error:  # a full disk, a folder that is not ours
             raise ExportError(f"{error.filename or self._part}: {error.strerror or error}") from error
         return self.progress.candles

@@ -49,6 +49,10 @@ def find_in_programs(rest_url: str | None, ws_url: str | None) -> Iterator[Findi
         yield find_in_server("websocket", f"{url}/livez", start.format("python -m web.ws", "--ws"), bool(ws_url))
 
 
+#: A proxy that the environment names is for the world outside.
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 def read_settings() -> tuple[Mapping[str, str | None] | None, list[Finding]]:
     """The settings of all programs, None if some are bad or cannot be read; and what is to be said about them."""
     try:
@@ -71,7 +75,7 @@ def find_in_server(subject: str, url: str, advice: str, is_expected: bool) -> Fi
     """Ask a server whether it serves; where none is expected, that nobody listens is no more than worth a word."""
     restart = "look into its log, and restart it if it does not answer again"
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:
+        with _DIRECT.open(url, timeout=ANSWER_SECONDS) as answer:
             answer.read(_MAX_BYTES)
         return ok(subject, f"{url} answers {answer.status}")
     except urllib.error.HTTPError as error:

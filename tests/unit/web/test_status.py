@@ -47,15 +47,28 @@ def test_a_program_is_up_newly_started_or_silent(said: Said) -> None:
 
 def test_a_stage_is_what_its_living_bridges_say() -> None:
     said = status(
-        program("bridge-persist", lag=3, in_flight=2),
-        program("bridge-persist", lag=4, in_flight=1, paused=True),
-        program("bridge-persist", lag=100, in_flight=100, alone=True, silent_ms=SILENT_AFTER_MS),
+        program("bridge-persist", lag=3, in_flight=2, assigned=5, partitions=8),
+        program("bridge-persist", lag=4, in_flight=1, paused=True, assigned=3, partitions=8),
+        program("bridge-persist", lag=100, in_flight=100, without_workers=True, silent_ms=SILENT_AFTER_MS),
         program("workers-persist"),
     )
 
     persist = said.stages[0]
     assert (persist.stage, persist.bridges, persist.lag, persist.in_flight) == ("persist", 2, 7, 3)
-    assert (persist.paused, persist.alone) == (True, False)
+    assert (persist.paused, persist.without_workers) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "bridges",
+    [
+        [program("bridge-persist", lag=3, assigned=5, partitions=8)],
+        [program("bridge-persist", lag=3, assigned=8, partitions=8), program("bridge-persist")],
+        [program("bridge-persist", assigned=8)],
+    ],
+    ids=["partitions are nobody's", "one says nothing", "Kafka does not answer"],
+)
+def test_lag_is_told_only_if_all_of_it_is_known(bridges: list[Program]) -> None:
+    assert status(*bridges).stages[0].lag is None
 
 
 def test_of_a_stage_without_a_bridge_nothing_is_known() -> None:

@@ -1,6 +1,6 @@
-import { ask } from "../data/rest.js";
 import { element } from "../view/dom.js";
 import { duration } from "../view/words.js";
+import { askStatus } from "./asked.js";
 import { badge, table } from "./section.js";
 
 const STATES = {
@@ -14,7 +14,7 @@ export const programs = {
   id: "programs",
   title: "Programs",
   seconds: 2,
-  read: () => ask("/api/status", { fresh: true }),
+  read: askStatus,
   render({ programs, at, detail }) {
     if (!programs) return [element("p", { class: "note" }, detail)];
     if (programs.length === 0) return [element("p", { class: "quiet" }, "Nobody has said anything yet.")];

@@ -1,5 +1,5 @@
-import { ask } from "../data/rest.js";
 import { element } from "../view/dom.js";
+import { askStatus } from "./asked.js";
 import { badge, table } from "./section.js";
 
 const PURPOSES = {
@@ -15,7 +15,7 @@ export const stages = {
   id: "stages",
   title: "Stages",
   seconds: 2,
-  read: () => ask("/api/status", { fresh: true }),
+  read: askStatus,
   render({ stages, dead_letters: letters, detail }) {
     if (!stages) return [element("p", { class: "note" }, detail)];
     const heads = ["From Kafka", "Purpose", "State", "Records behind", "In flight", "Bridges"];
@@ -31,9 +31,10 @@ export const stages = {
   },
 };
 
-function stateOf({ bridges, paused, alone }) {
+function stateOf({ bridges, lag, paused, without_workers: withoutWorkers }) {
   if (bridges === 0) return badge("down", "nobody runs it");
-  if (alone) return badge("stale", "no worker answers");
+  if (lag === null) return badge("stale", "starts, or Kafka does not answer");
+  if (withoutWorkers) return badge("stale", "no worker answers");
   return paused ? badge("stale", "paused, too much in flight") : badge("ok", "works");
 }
 
