@@ -58,13 +58,13 @@ chaos: ## break everything while it runs, and check that nothing is lost; SEEDS=
 	@.venv/bin/python -m tests.chaos.run $(if $(FAULTS),--faults '$(FAULTS)',$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5))) $(ARGS)
 
 check: ## lint, formatting, types, layers
-	@$(NATIVE) setup test
+	@$(NATIVE) setup check
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q tests/unit/test_layers.py
 
 requirements: ## pin requirements/*.in anew into *.txt, with hashes
-	@$(NATIVE) setup test
+	@$(NATIVE) setup check
 	@cd requirements && for file in *.in; do echo "  $$file"; ../.venv/bin/uv pip compile -q --universal --generate-hashes \
 		--no-emit-index-url --no-header "$$file" -o "$${file%.in}.txt"; done

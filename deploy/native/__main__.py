@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from deploy.native import containers, endpoints, lifecycle, status, venv
+from deploy.native import chromium, containers, downloads, endpoints, lifecycle, status, venv
 from deploy.native.errors import StackError
 from deploy.native.progress import side_by_side
 from deploy.native.stack import Stack
@@ -45,8 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("program", nargs="?", default="")
     restart = commands.add_parser("restart", help="restart one program, or a pool of workers")
     restart.add_argument("program")
-    setup = commands.add_parser("setup", help="the virtual environment, to run or to test")
-    setup.add_argument("purpose", choices=["run", "test"])
+    setup = commands.add_parser(
+        "setup", help="the virtual environment, to run, to check or to test; for tests a browser"
+    )
+    setup.add_argument("purpose", choices=["run", "check", "test"])
     services = commands.add_parser("services", help="Kafka, Redis and a MongoDB-compatible server only")
     services.add_argument("action", choices=["up", "down", "run"])
     services.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="for run: a command beside them")
@@ -99,8 +101,11 @@ def _kind(stack: Stack, *, starting: bool) -> str:
 
 
 def _setup(purpose: str, stack: Stack) -> int:
-    wanted = {"run": venv.RUN_REQUIREMENTS, "test": venv.TEST_REQUIREMENTS}[purpose]
-    side_by_side({"installing the Python packages": lambda: venv.ensure(purpose, wanted, stack.setup_log)})
+    log = stack.setup_log
+    packages, wanted = ("run", venv.RUN_REQUIREMENTS) if purpose == "run" else ("test", venv.TEST_REQUIREMENTS)
+    side_by_side({"installing the Python packages": lambda: venv.ensure(packages, wanted, log)})
+    if purpose == "test":  # only now, since either may need apt's lists, which one at a time can bring up to date
+        side_by_side({"fetching Chromium": lambda: chromium.ensure(downloads.cache_dir(), log)})
     return 0
 
 

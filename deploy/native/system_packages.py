@@ -1,7 +1,8 @@
 """What must come from the operating system: Java, Maven, Redis, Python's venv.
 
 As root on Debian and its relatives they are installed here; as an ordinary user one sentence says what to install.
-Redis is never installed, as its package would start a service of its own: it is unpacked into the cache.
+What the system should not get for our sake is unpacked into the cache: Redis, whose package would start a service of
+its own, and the browser that tests drive.
 """
 
 import importlib.util
@@ -43,7 +44,7 @@ def require(*, kafka: bool, maven: bool, venv: bool) -> None:
         missing["Python's venv module"] = "python3-venv"
     if missing and not _may_install():
         variable = "KAFKA_BROKERS" if {"Maven", f"Java {JAVA_VERSION} or newer"} & set(missing) else None
-        raise StackError(_advice(list(missing.values()), f"missing: {', '.join(missing)}", variable))
+        raise StackError(advice(list(missing.values()), f"missing: {', '.join(missing)}", variable))
 
 
 def find_java() -> Path | None:
@@ -75,7 +76,7 @@ def ensure_java_and_maven(log: Path, *, maven: bool) -> Path:
     if maven and not shutil.which("mvn"):
         missing.append("maven")
     if missing:
-        _install(missing, "Kafka needs Java 17 or newer, and Maven to fetch it", "KAFKA_BROKERS", log)
+        install(missing, "Kafka needs Java 17 or newer, and Maven to fetch it", "KAFKA_BROKERS", log)
         java = find_java()
     if java is None:
         raise StackError(f"Java {JAVA_VERSION} or newer was not found: set JAVA_HOME")
@@ -85,19 +86,14 @@ def ensure_java_and_maven(log: Path, *, maven: bool) -> Path:
 def ensure_python_venv(log: Path) -> None:
     """Make sure that this Python can make virtual environments; Debian splits that off."""
     if not importlib.util.find_spec("ensurepip"):
-        _install(["python3-venv"], "Python's venv module is missing", None, log)
+        install(["python3-venv"], "Python's venv module is missing", None, log)
 
 
 def ensure_redis(cache: Path, log: Path) -> None:
     """Unpack Redis into the cache unless the machine has one."""
-    if find_redis(cache) is not None:
-        return
-    advice = _advice(["redis-server"], "Redis is missing", "REDIS_URL")
-    if not _is_debian():
-        raise StackError(advice)
-    with file_lock(cache / "redis.lock", "another clone fetches Redis; waiting for it"):
-        if find_redis(cache) is None:
-            _unpack_redis(cache / "redis", advice, log)
+    if find_redis(cache) is None:
+        failure = advice(["redis-server"], "Redis is missing", "REDIS_URL")
+        unpack(["redis-server"], cache / "redis", "usr/bin/redis-server", failure, log)
 
 
 def find_redis(cache: Path) -> tuple[str, ...] | None:
@@ -108,34 +104,72 @@ def find_redis(cache: Path) -> tuple[str, ...] | None:
     unpacked = cache / "redis" / "usr" / "bin" / "redis-server"
     if not unpacked.exists():
         return None
-    libraries = ":".join(map(str, sorted((cache / "redis" / "usr" / "lib").glob("*-linux-gnu*"))))
-    return ("env", f"LD_LIBRARY_PATH={libraries}", str(unpacked))
+    return ("env", f"LD_LIBRARY_PATH={library_path(cache / 'redis')}", str(unpacked))
 
 
-def _unpack_redis(place: Path, advice: str, log: Path) -> None:
-    downloads = place.with_name("redis.download")
+def unpack(packages: Sequence[str], place: Path, program: str, failure: str, log: Path) -> None:
+    """Unpack Debian packages, and what they need that is not installed, into a folder; the system stays as it is.
+
+    Args:
+        packages: Their names.
+        place: The folder; it appears once all is in it.
+        program: What has to be in it then, relative to it.
+        failure: What it means when they cannot be had.
+        log: File that gets what apt says.
+
+    Raises:
+        StackError: ``failure``, where this is not Debian, or the program is not in these packages.
+    """
+    if not _is_debian():
+        raise StackError(failure)
+    with file_lock(place.with_suffix(".lock"), f"another clone fetches {packages[0]}; waiting for it"):
+        if not (place / program).exists():
+            _unpack(packages, place, program, failure, log)
+
+
+def _unpack(packages: Sequence[str], place: Path, program: str, failure: str, log: Path) -> None:
+    downloads, unpacking = place.with_suffix(".download"), place.with_suffix(".new")
     (downloads / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     # Downloading takes no lock of the system's, so that an ordinary user can do it; signatures are checked.
     private = ("-o", "Debug::NoLocking=true", "-o", f"Dir::Cache={downloads}", "-o", "APT::Sandbox::User=root")
-    download = [*_APT, *private, "install", "--download-only", "--no-install-recommends", "redis-server"]
-    _with_fresh_lists(download, advice, log)
-    unpacking = place.with_name("redis.new")
+    download = [*_APT, *private, "install", "--download-only", "--no-install-recommends", *packages]
+    _with_fresh_lists(download, failure, log)
     shutil.rmtree(unpacking, ignore_errors=True)
-    packages = sorted((downloads / "archives").glob("*.deb"))
-    if not packages:  # apt believes that it is installed, and yet it is nowhere
-        raise StackError(advice)
-    for package in packages:
-        commands.run(["dpkg-deb", "-x", package, unpacking], failure="Redis could not be unpacked", log=log)
+    for package in sorted((downloads / "archives").glob("*.deb")):
+        unpacked = f"{package.name} could not be unpacked"
+        commands.run(["dpkg-deb", "-x", package, unpacking], failure=unpacked, log=log)
     shutil.rmtree(downloads)
+    if not (unpacking / program).exists():  # apt believes that it is installed, or it comes in another way
+        raise StackError(failure)
+    shutil.rmtree(place, ignore_errors=True)
     unpacking.rename(place)
 
 
-def _install(packages: Sequence[str], reason: str, variable: str | None, log: Path) -> None:
-    advice = _advice(packages, reason, variable)
+def library_path(place: Path) -> str:
+    """Where a program in a folder of `unpack` finds its libraries: the value of ``LD_LIBRARY_PATH``."""
+    # A folder below: a library looks for those that are its own at their place in the system.
+    below = ("*-linux-gnu*", "*-linux-gnu*/*")
+    patterns = [f"{lib}/{folder}/lib*.so*" for lib in ("usr/lib", "lib") for folder in below]
+    return ":".join(dict.fromkeys(str(file.parent) for pattern in patterns for file in sorted(place.glob(pattern))))
+
+
+def install(packages: Sequence[str], reason: str, variable: str | None, log: Path) -> None:
+    """Install Debian packages, as root.
+
+    Args:
+        packages: Their names.
+        reason: Why they are needed; the beginning of the error.
+        variable: Setting that does without them, if there is one.
+        log: File that gets what apt says.
+
+    Raises:
+        StackError: If that cannot be done from here; it says what to install.
+    """
+    failure = advice(packages, reason, variable)
     if not _may_install():
-        raise StackError(advice)
+        raise StackError(failure)
     with file_lock(log.with_name("apt.lock"), "waiting for apt"):
-        _with_fresh_lists((*_APT, "install", "--no-install-recommends", *packages), advice, log)
+        _with_fresh_lists((*_APT, "install", "--no-install-recommends", *packages), failure, log)
 
 
 def _with_fresh_lists(command: Sequence[str], failure: str, log: Path) -> None:
@@ -167,7 +201,8 @@ def _is_debian() -> bool:
     return bool(shutil.which("apt-get") and shutil.which("dpkg-deb"))
 
 
-def _advice(packages: Sequence[str], reason: str, variable: str | None) -> str:
+def advice(packages: Sequence[str], reason: str, variable: str | None) -> str:
+    """One sentence: what is missing, the command that installs it, and the variable that does without."""
     names = " ".join(packages)
     install = f"apt-get install {names}" if os.getuid() == 0 else f"sudo apt-get install {names}"
     own = f", or set {variable} to a server that you have" if variable else ""
