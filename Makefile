@@ -12,11 +12,11 @@ NONE_IS_FINE = $(if $(ARGS),|| [ $$? -eq 5 ])
 # Two halves that take about as long, side by side, since most of a test is waiting.
 SERVING = tests/unit tests/contract tests/system \
 	$(wildcard $(patsubst %,tests/integration/test_%*.py,rest ws attacks udf described documented ratelimit))
-KEEPING = tests/integration $(addprefix --ignore=,$(SERVING))
+KEEPING = tests/integration tests/browser $(addprefix --ignore=,$(SERVING))
 # Whole systems of their own, two side by side.
 FAULTS_TESTS = .venv/bin/python -m pytest tests/chaos -n 2 --dist loadfile $(ARGS) $(NONE_IS_FINE)
 
-.PHONY: help up down ps logs restart scale wipe test test-serving test-keeping chaos check requirements
+.PHONY: help up down ps logs restart scale wipe test test-serving test-keeping chaos screenshots check requirements
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,10 @@ test-keeping:
 chaos: ## break everything while it runs, and check that nothing is lost; SEEDS=20, SEED=7 or FAULTS=kill,cut:ws/*
 	@$(NATIVE) setup test
 	@.venv/bin/python -m tests.chaos.run $(if $(FAULTS),--faults '$(FAULTS)',$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5))) $(ARGS)
+
+screenshots: ## take the pictures in docs/img anew
+	@$(NATIVE) setup test
+	@.venv/bin/python -m tests.browser.screenshots
 
 check: ## lint, formatting, types, layers
 	@$(NATIVE) setup check
