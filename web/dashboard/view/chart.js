@@ -75,7 +75,11 @@ export class ChartView {
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && this.#book?.size && range.from < AHEAD) older();
     });
-    this.#chart.subscribeCrosshairMove(({ time }) => hover((time && this.#book?.get(time * 1000)) ?? null));
+    this.#chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
+      // A mouse takes over from the keys.
+      if (sourceEvent) this.#steppedTo = null;
+      hover((time && this.#book?.get(time * 1000)) ?? null);
+    });
     this.restyle();
   }
 
@@ -102,6 +106,7 @@ export class ChartView {
     // Only what is appended or was drawn before can be updated; anything else means to begin again.
     const isSimple = times.every((time) => this.#drawn.has(time) || (this.#drawn.size > 0 && time > this.#newestSlot));
     if (!isSimple) return this.#redraw();
+    const newest = this.#newestSlot;
     for (const time of times) {
       const isOlder = time < this.#newestSlot;
       if (!isOlder) for (const slot of this.#hole(this.#newestSlot, time)) this.#candles.update(slot);
@@ -111,6 +116,8 @@ export class ChartView {
       this.#drawn.add(time);
       this.#newestSlot = Math.max(this.#newestSlot, time);
     }
+    // A new candle pushes the others, and not the crosshair, which stays at its place on the screen.
+    if (this.#newestSlot > newest) requestAnimationFrame(() => this.#cross());
     if (times.some((time) => this.#book.get(time).state === "corrected")) this.#mark();
   }
 
@@ -158,16 +165,11 @@ export class ChartView {
     if (times.length === 0) return null;
     const at = times.indexOf(this.#steppedTo);
     const time = times[Math.min(times.length - 1, Math.max(0, (at === -1 ? times.length : at) + by))];
-    const range = this.#chart.timeScale().getVisibleRange();
-    const candle = this.#book.get(time);
-    const cross = () => this.#chart.setCrosshairPosition(Number(candle.close), time / 1000, this.#candles);
     this.#steppedTo = time;
-    if (range && (time / 1000 < range.from || time / 1000 > range.to)) {
-      this.scroll(by);
-      // The library scrolls with the next frame, and takes along a crosshair that is set before.
-      requestAnimationFrame(cross);
-    } else cross();
-    return candle;
+    // The library scrolls with the next frame, and takes along a crosshair that is set before.
+    if (this.#bringIntoView(time)) requestAnimationFrame(() => this.#cross());
+    else this.#cross();
+    return this.#book.get(time);
   }
 
   /** Move through time by so many candles. */
@@ -192,6 +194,23 @@ export class ChartView {
   clear() {
     this.#chart.clearCrosshairPosition();
     this.#steppedTo = null;
+  }
+
+  #cross() {
+    const candle = this.#book.get(this.#steppedTo);
+    if (candle) this.#chart.setCrosshairPosition(Number(candle.close), candle.timestamp / 1000, this.#candles);
+  }
+
+  /** Scroll no further than it takes; returns whether it takes anything. Slots count, since holes have some as well. */
+  #bringIntoView(time) {
+    const scale = this.#chart.timeScale();
+    const range = scale.getVisibleLogicalRange();
+    const slot = scale.timeToIndex(time / 1000, true);
+    if (!range || slot === null) return false;
+    // From where the last frame was: what several keys ask for within one frame does not add up.
+    const beyond = Math.floor(Math.min(0, slot - range.from)) + Math.ceil(Math.max(0, slot - range.to));
+    if (beyond) this.scroll(beyond);
+    return beyond !== 0;
   }
 
   #print() {
