@@ -11,7 +11,7 @@ from tests.system.stack import Stack, running_stack, wait_until
 @contextmanager
 def running_market(name: str, port_offset: int, **settings: str) -> Iterator[Stack]:
     """Start it from nothing, and take it down with its data afterwards; running hours are stored every second."""
-    market = {"SIM_SPEED": "3000", "ROLLUP_SECONDS": "1"}
+    market = {"SIM_SPEED": "6000", "ROLLUP_SECONDS": "1"}
     with running_stack(name, port_offset, **market | settings) as stack:
         wait_until("all data is fresh", lambda: is_fresh(stack), seconds=180)
         yield stack
