@@ -1,9 +1,6 @@
 import { backoff, pause } from "./backoff.js";
 import { candlePage } from "./rest.js";
 
-/** The most pages that a hole is filled with at once: what lies further back comes when somebody scrolls there. */
-const MOST_PAGES = 20;
-
 /**
  * What REST knows of one series, asked for again until it answers; `signal` of the constructor ends everything.
  *
@@ -16,6 +13,7 @@ export class History {
   #trouble;
   #page;
   #next = null;
+  #begun = false;
   #complete = false;
   #loading = false;
 
@@ -28,34 +26,45 @@ export class History {
     this.#page = page;
   }
 
-  /** Whether the oldest candle there is has been read. */
-  get complete() {
-    return this.#complete;
+  /** Whether any candle has been read as the newest one: not while nothing is stored. */
+  get begun() {
+    return this.#begun;
   }
 
-  /** Read the page before the oldest candle read so far; nothing while one is on its way, or where none is left. */
+  /**
+   * Read the page before the oldest candle read so far, and return its candles; none while one is on its way, or where
+   * none is left.
+   */
   async older() {
-    if (this.#loading || this.#complete) return;
+    if (this.#loading || this.#complete) return [];
     this.#loading = true;
     try {
       const { candles, next } = await this.#persist({ limit: this.#page, page: this.#next });
       this.#next = next;
-      this.#complete = next === null;
+      // A store that has nothing yet may have the same page later.
+      this.#begun ||= candles.length > 0;
+      this.#complete = this.#begun && next === null;
       this.#take(candles);
+      return candles;
     } finally {
       this.#loading = false;
     }
   }
 
-  /** Read what may have changed from open time `from` to `to`, past every cache. */
-  async repair(from, to) {
+  /**
+   * Read all from open time `from` to the newest again, past every cache; returns the newest open time, 0 if there is
+   * none: history may be behind.
+   */
+  async repair(from) {
+    let newest = 0;
     let page = null;
-    for (let number = 0; number < MOST_PAGES; number += 1) {
-      const { candles, next } = await this.#persist({ limit: this.#page, page, from, to, fresh: true });
+    do {
+      const { candles, next } = await this.#persist({ limit: this.#page, page, from, fresh: true });
+      newest ||= candles[0]?.timestamp ?? 0;
       this.#take(candles);
-      if (next === null) return;
       page = next;
-    }
+    } while (page !== null);
+    return newest;
   }
 
   /** The newest two candles as history knows them; raises a RestError if it does not answer. */

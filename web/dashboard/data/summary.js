@@ -37,7 +37,7 @@ export class Summary {
   }
 
   repair(from, to) {
-    this.#history.repair(Math.max(from, to - SPAN_MS), to).catch(() => {});
+    this.#history.repair(Math.max(from, to - SPAN_MS)).catch(() => {});
   }
 
   /**

@@ -1,0 +1,264 @@
+"""What the dashboard missed is read again: its modules in a browser, history and live side played by the test."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from ingest.revision import make_rev
+from tests.system.stack import Stack
+
+MINUTE = 60_000
+LOOK_MS = 5_000
+#: A live window of five candles: a minute's outage of twenty is a long one.
+LIVE_WINDOW = 5
+BEGIN = 1_800_000_000_000 // MINUTE * MINUTE
+PROVISIONAL, FINAL = 2, 3
+
+
+def candle(number: int, rank: int = FINAL) -> dict[str, Any]:
+    """The candle of one minute; its rank stands for its state."""
+    return {
+        "timestamp": BEGIN + number * MINUTE,
+        **dict.fromkeys(("open", "high", "low", "close", "volume"), str(1000 + number)),
+        "state": "final" if rank == FINAL else "provisional",
+        "minutes": 1,
+        "rev": str(make_rev(rank, 1_800_000_000_000_000 + number)),
+    }
+
+
+@dataclass
+class Store:
+    """What /api/candles answers from, and what it was asked."""
+
+    candles: dict[int, dict[str, Any]] = field(default_factory=dict)
+    #: The beginning of each range that was asked for.
+    repairs: list[int] = field(default_factory=list)
+
+    def take(self, *candles: dict[str, Any]) -> None:
+        """Store these versions."""
+        self.candles |= {each["timestamp"]: each for each in candles}
+
+    def times(self) -> list[int]:
+        """All open times, ascending."""
+        return sorted(self.candles)
+
+    def answer(self, route: Route) -> None:
+        """Answer as the REST server does: newest first, `next` where there is more."""
+        query = {name: int(values[0]) for name, values in _numbers(route.request.url)}
+        if "from" in query and "page" not in query:
+            self.repairs.append(query["from"])
+        times = [
+            time
+            for time in reversed(self.times())
+            if query.get("from", 0) <= time <= query.get("to", time) and time < query.get("page", time + 1)
+        ]
+        page = times[: query["limit"]]
+        body = {"candles": [self.candles[time] for time in page], "next": page[-1] if len(times) > len(page) else None}
+        # Prices, volumes and revs are numbers on the wire.
+        text = json.dumps(body)
+        for name in ("open", "high", "low", "close", "volume", "rev"):
+            text = _unquoted(text, name)
+        route.fulfill(body=text.replace('": ', '":'), content_type="application/json")
+
+
+def _numbers(url: str) -> list[tuple[str, list[str]]]:
+    return [(name, values) for name, values in parse_qs(urlsplit(url).query).items() if values[0].isdigit()]
+
+
+def _unquoted(text: str, name: str) -> str:
+    parts = text.split(f'"{name}": "')
+    return parts[0] + "".join(f'"{name}": {part.replace(chr(34), "", 1)}' for part in parts[1:])
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A page whose clock the test sets, and which can load modules."""
+    page = browser.new_page()
+    page.clock.install(time=(BEGIN + MINUTE) / 1000)
+    page.goto(f"{stack.rest_url}/status")
+    yield page
+    page.close()
+
+
+class Follower:
+    """One `Series` in a page, with a store that the test fills."""
+
+    def __init__(self, page: Page, store: Store) -> None:
+        self.page, self.store = page, store
+        page.route("**/api/candles?*", store.answer)
+        page.evaluate(
+            """async ([minute, liveWindow]) => {
+              const { Series } = await import("/static/data/series.js");
+              window.series = new Series(
+                {exchange: "sim", pair: "BTC-USD", interval: "1m"}, minute, liveWindow,
+                {changed: () => {}, trouble: () => {}});
+            }""",
+            [MINUTE, LIVE_WINDOW],
+        )
+
+    def start(self) -> None:
+        """Begin to read history."""
+        self.page.evaluate("() => series.start()")
+
+    def hear(self, *candles: dict[str, Any]) -> None:
+        """Tell it candles as the live side would, ascending; none: an answer that says that it is there."""
+        self.page.evaluate("candles => series.receive(candles, 0)", list(candles))
+
+    def hear_hole(self, begin: int, end: int) -> None:
+        """Tell it what the live side says that it cannot make up for."""
+        self.page.evaluate("([begin, end]) => series.repair(begin, end)", [begin, end])
+
+    def pass_time(self, milliseconds: int) -> None:
+        """Let time pass at once: every timer fires once at most, as after a sleep."""
+        self.page.clock.fast_forward(milliseconds)
+
+    def wait_until_asked(self, count: int) -> None:
+        """Let time pass until a range has been asked for so many times."""
+        for _ in range(2 * count + 20):
+            if len(self.store.repairs) >= count:
+                return
+            self.look_again()
+        raise AssertionError(f"asked {len(self.store.repairs)} times instead of {count}")
+
+    def look_again(self) -> None:
+        """Let the time of one look pass while the live side is there, and what was asked then be answered."""
+        self.hear()
+        self.pass_time(LOOK_MS)
+        # Requests are answered in the order in which they were made.
+        self.page.evaluate("() => fetch('/livez')")
+
+    def wait_for(self, candles: dict[int, dict[str, Any]], *, looking: bool = False) -> None:
+        """Wait until it has exactly these; ``looking``: let time pass meanwhile."""
+        expected = {str(time): each["rev"] for time, each in candles.items()}
+        test = """expected => {
+          const held = Object.fromEntries(series.book.all().map(each => [each.timestamp, each.rev]));
+          return Object.keys(held).length === Object.keys(expected).length
+            && Object.entries(expected).every(([time, rev]) => held[time] === rev);
+        }"""
+        for _ in range(20 if looking else 0):
+            if self.page.evaluate(test, expected):
+                return
+            self.look_again()
+        self.page.wait_for_function(test, arg=expected, polling=20, timeout=15_000)
+
+
+def test_after_a_sleep_and_a_restart_of_the_server_nothing_is_missing(page: Page) -> None:
+    store = Store()
+    store.take(*(candle(number, PROVISIONAL) for number in range(50)))
+    follower = Follower(page, store)
+    follower.start()
+    follower.wait_for(store.candles)
+    follower.hear(*(candle(number, PROVISIONAL) for number in range(45, 50)))
+    # Meanwhile: three hours, and what was not proven complete has been.
+    store.take(*(candle(number) for number in range(45, 230)))
+
+    # History is looked at before the connection is back.
+    follower.pass_time(180 * MINUTE)
+    page.wait_for_function("time => series.book.get(time)", arg=BEGIN + 229 * MINUTE, polling=20)
+    follower.hear()
+    follower.hear_hole(0, BEGIN + 224 * MINUTE)
+    follower.hear(*(candle(number) for number in range(225, 230)))
+
+    follower.wait_for(store.candles)
+
+
+def test_a_look_alone_leaves_no_hole_after_a_sleep(page: Page) -> None:
+    store = Store()
+    store.take(*(candle(number) for number in range(50)))
+    follower = Follower(page, store)
+    follower.start()
+    follower.wait_for(store.candles)
+    follower.hear(candle(49))
+    store.take(*(candle(number) for number in range(50, 230)))
+
+    follower.pass_time(180 * MINUTE)
+
+    follower.wait_for(store.candles)
+
+
+def test_versions_that_came_while_the_live_side_was_away_are_read(page: Page) -> None:
+    store = Store()
+    store.take(*(candle(number) for number in range(50)))
+    follower = Follower(page, store)
+    follower.start()
+    follower.wait_for(store.candles)
+    follower.hear(candle(49))
+    for number in range(50, 70):
+        store.take(candle(number, PROVISIONAL))
+        follower.pass_time(MINUTE)
+        page.wait_for_function("time => series.book.get(time)", arg=BEGIN + number * MINUTE, polling=20)
+
+    store.take(*(candle(number) for number in range(50, 70)))
+    follower.hear()
+    follower.hear_hole(0, BEGIN + 64 * MINUTE)
+    follower.hear(*(candle(number) for number in range(65, 70)))
+
+    follower.wait_for(store.candles)
+
+
+@pytest.mark.parametrize("stored", [50, 0], ids=["hours-behind", "empty"])
+@pytest.mark.parametrize("is_history_first", [True, False], ids=["history-first", "snapshot-first"])
+def test_what_history_has_not_yet_is_asked_for_until_it_has_it(
+    page: Page, stored: int, *, is_history_first: bool
+) -> None:
+    store = Store()
+    store.take(*(candle(number) for number in range(stored)))
+    follower = Follower(page, store)
+    snapshot = [candle(number) for number in range(225, 230)]
+    if is_history_first:
+        follower.start()
+        follower.wait_for(store.candles)
+        follower.hear(*snapshot)
+    else:
+        follower.hear(*snapshot)
+        follower.start()
+
+    # It catches up, while nobody does anything.
+    if stored:
+        follower.wait_until_asked(3)
+    store.take(*(candle(number) for number in range(150)))
+    follower.wait_until_asked(len(store.repairs) + 2)
+    store.take(*(candle(number) for number in range(150, 230)))
+    follower.wait_for(store.candles, looking=True)
+
+    # What has been read is not asked for again.
+    asked = list(store.repairs)
+    for _ in range(3):
+        follower.look_again()
+    assert store.repairs == asked
+
+
+def test_what_history_never_has_is_not_asked_for_for_ever(page: Page) -> None:
+    store = Store()
+    store.take(*(candle(number) for number in range(50)))
+    follower = Follower(page, store)
+    follower.start()
+    follower.wait_for(store.candles)
+    follower.hear(candle(230))
+
+    follower.wait_until_asked(100)
+    for _ in range(100):
+        follower.look_again()
+
+    # Ten minutes at a look every five seconds.
+    assert 115 <= len(store.repairs) <= 125
+
+
+def test_a_long_hole_is_read_whole(page: Page) -> None:
+    store = Store()
+    store.take(*(candle(number) for number in range(50)))
+    follower = Follower(page, store)
+    follower.start()
+    follower.wait_for(store.candles)
+    follower.hear(candle(49))
+
+    # More than twenty pages.
+    store.take(*(candle(number) for number in range(50, 13_000)))
+    follower.hear(candle(12_999))
+
+    follower.wait_for(store.candles)
