@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute
 
 from ingest.revision import make_rev
 from tests.system.stack import Stack
 
 MINUTE = 60_000
 LOOK_MS = 5_000
+#: Longer than until a refused command is looked at again, and than a connection may be quiet without a ping.
+RETRY_MS, QUIET_MS = 1_600, 4_600
 #: A live window of five candles: a minute's outage of twenty is a long one.
 LIVE_WINDOW = 5
 BEGIN = 1_800_000_000_000 // MINUTE * MINUTE
@@ -75,14 +80,21 @@ def _unquoted(text: str, name: str) -> str:
     return parts[0] + "".join(f'"{name}": {part.replace(chr(34), "", 1)}' for part in parts[1:])
 
 
-@pytest.fixture
-def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+@contextmanager
+def opened_page(browser: Browser, stack: Stack) -> Iterator[Page]:
     """A page whose clock the test sets, and which can load modules."""
     page = browser.new_page()
     page.clock.install(time=(BEGIN + MINUTE) / 1000)
     page.goto(f"{stack.rest_url}/status")
     yield page
     page.close()
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """One for a test."""
+    with opened_page(browser, stack) as page:
+        yield page
 
 
 class Follower:
@@ -262,3 +274,136 @@ def test_a_long_hole_is_read_whole(page: Page) -> None:
     follower.hear(candle(12_999))
 
     follower.wait_for(store.candles)
+
+
+PAIRS = ("BTC-USD", "ETH-EUR", "SOL-USD")
+
+
+class Server:
+    """A WebSocket server that refuses commands when it is told to, and knows what is subscribed to."""
+
+    def __init__(self) -> None:
+        self.subscriptions: dict[str, int] = {}
+        #: Whether to refuse what comes next, one after the other; what comes after these is taken.
+        self.refusals: list[bool] = []
+        self.taken: list[tuple[str, str]] = []
+
+    def connect(self, socket: WebSocketRoute) -> None:
+        """Serve a connection."""
+        socket.on_message(lambda text: self._command(socket, json.loads(text)))
+
+    def _command(self, socket: WebSocketRoute, command: dict[str, Any]) -> None:
+        def answer(**body: Any) -> None:
+            socket.send(json.dumps({"id": command["id"], **body}))
+
+        if self.refusals and self.refusals.pop(0):
+            answer(error={"code": "rate_limited", "message": "Too many commands."})
+        elif command["method"] == "ping":
+            answer(result={"time": BEGIN})
+        else:
+            params = command["params"]
+            for pair in params["pairs"]:
+                self.taken.append((command["method"], pair))
+                if command["method"] == "subscribe":
+                    self.subscriptions[pair] = params["snapshot"]
+                else:
+                    self.subscriptions.pop(pair, None)
+                answer(result={"exchange": params["exchange"], "pair": pair, "interval": params["interval"]})
+
+
+class Subscriber:
+    """One `Live` in a page, connected to a server."""
+
+    def __init__(self, page: Page, stack: Stack, server: Server) -> None:
+        self.page, self.server = page, server
+        # The page itself asks the real one.
+        url = f"{stack.ws_url}/played"
+        page.route_web_socket(url, server.connect)
+        page.evaluate(
+            """async url => {
+              const { Live } = await import("/static/data/live.js");
+              window.refused = [];
+              const nothing = () => {};
+              window.live = new Live(url, {candles: nothing, hole: nothing, status: nothing, changed: nothing,
+                refused: message => refused.push(message)});
+              live.start();
+            }""",
+            url,
+        )
+        page.wait_for_function("() => live.facts.phase === 'open' && !live.facts.askedAt", polling=20)
+
+    def want(self, wanted: dict[str, int]) -> None:
+        """Be subscribed to these pairs, with snapshots of so many candles."""
+        subscriptions = [
+            {"exchange": "sim", "pair": pair, "interval": "1m", "snapshot": snapshot, "maxRate": None}
+            for pair, snapshot in wanted.items()
+        ]
+        self.page.evaluate("wanted => live.want(wanted)", subscriptions)
+
+    def pass_time(self, milliseconds: int) -> None:
+        """Let time pass, and what was sent then be answered."""
+        self.page.clock.fast_forward(milliseconds)
+        self.page.evaluate("() => fetch('/livez')")
+
+
+wishes = st.lists(st.dictionaries(st.sampled_from(PAIRS), st.sampled_from([3, 60])), min_size=1, max_size=8)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wishes=wishes, refusals=st.lists(st.booleans(), max_size=16), pauses=st.lists(st.booleans(), max_size=8))
+@example(wishes=[{"BTC-USD": 60}, {"ETH-EUR": 60}], refusals=[True], pauses=[])
+@example(wishes=[{"BTC-USD": 60}, {}, {"BTC-USD": 60}], refusals=[False, True], pauses=[])
+def test_refused_commands_end_in_what_is_wanted(
+    browser: Browser, stack: Stack, wishes: list[dict[str, int]], refusals: list[bool], pauses: list[bool]
+) -> None:
+    with opened_page(browser, stack) as page:
+        server = Server()
+        subscriber = Subscriber(page, stack, server)
+        server.refusals = list(refusals)
+        for number, wanted in enumerate(wishes):
+            subscriber.want(wanted)
+            if number < len(pauses) and pauses[number]:
+                subscriber.pass_time(RETRY_MS)
+        page.evaluate("() => fetch('/livez')")
+        server.taken.clear()
+
+        # Each repetition may be refused again.
+        for _ in range(len(refusals) + 1):
+            subscriber.pass_time(RETRY_MS)
+
+        # Whoever got a longer snapshot than is wanted has been served.
+        assert server.subscriptions.keys() == wishes[-1].keys()
+        assert all(server.subscriptions[pair] >= snapshot for pair, snapshot in wishes[-1].items())
+        # Nothing was repeated that nobody wanted any more.
+        assert all((method == "subscribe") == (pair in wishes[-1]) for method, pair in server.taken)
+        assert page.evaluate("() => refused") == []
+
+
+def test_commands_of_many_choices_are_repeated_together(page: Page, stack: Stack) -> None:
+    server = Server()
+    subscriber = Subscriber(page, stack, server)
+    server.refusals = [True] * 60
+
+    # As whoever holds a key down in the list of pairs.
+    for number in range(30):
+        subscriber.want({f"P{number}-USD": 60})
+    page.evaluate("() => fetch('/livez')")
+    server.refusals.clear()
+    subscriber.pass_time(RETRY_MS)
+    subscriber.pass_time(RETRY_MS)
+
+    assert server.subscriptions == {"P29-USD": 60}
+    assert [pair for method, pair in server.taken if method == "subscribe"] == ["P29-USD"]
+    assert page.evaluate("() => refused") == []
+
+
+def test_a_refused_ping_says_nothing(page: Page, stack: Stack) -> None:
+    server = Server()
+    subscriber = Subscriber(page, stack, server)
+    server.refusals = [True]
+
+    subscriber.pass_time(QUIET_MS)
+    page.wait_for_function("() => !live.facts.askedAt", polling=20)
+
+    assert server.refusals == []
+    assert page.evaluate("() => refused") == []

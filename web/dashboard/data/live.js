@@ -29,6 +29,9 @@ export class Live {
   #sent = new Map();
   #cursors = new Map();
   #commands = new Map();
+  /** Commands that came too fast, and when they are looked at again. */
+  #refusals = [];
+  #refusalTimer = 0;
   #number = 0;
   #attempt = 0;
   #timer = 0;
@@ -91,6 +94,7 @@ export class Live {
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
     this.#socket = null;
+    this.#forgetRefusals();
     this.#attempt += 1;
     this.#set({ phase: "waiting", retryAt: Date.now() + delay, askedAt: 0 });
     this.#timer = setTimeout(() => this.#connect(), delay);
@@ -170,13 +174,35 @@ export class Live {
   }
 
   #refused({ id, error }) {
-    const command = this.#commands.get(id);
-    const socket = this.#socket;
-    if (error.code === "rate_limited" && command) {
-      setTimeout(() => socket === this.#socket && this.#command(command), TOO_FAST_MS);
+    if (error.code !== "rate_limited") {
+      this.#handlers.refused(error.message);
       return;
     }
-    this.#handlers.refused(error.message);
+    const command = this.#commands.get(id);
+    // A ping is sent again by itself.
+    if (!command) return;
+    this.#refusals.push(command);
+    this.#refusalTimer ||= setTimeout(() => this.#afterRefusals(), TOO_FAST_MS);
+  }
+
+  /** What was refused has not happened: ask for what is wanted now, which may be something else. */
+  #afterRefusals() {
+    for (const { method, params } of this.#refusals) {
+      for (const pair of params.pairs) {
+        const series = { exchange: params.exchange, pair, interval: params.interval };
+        const key = keyOf(series);
+        if (method === "subscribe") this.#sent.delete(key);
+        else if (!this.#sent.has(key)) this.#sent.set(key, series);
+      }
+    }
+    this.#forgetRefusals();
+    this.#subscribe();
+  }
+
+  #forgetRefusals() {
+    clearTimeout(this.#refusalTimer);
+    this.#refusalTimer = 0;
+    this.#refusals = [];
   }
 
   #set(facts) {
