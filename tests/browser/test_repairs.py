@@ -1,7 +1,7 @@
 """What the dashboard missed is read again: its modules in a browser, history and live side played by the test."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Page, Route, WebSocketRoute
+from playwright.sync_api import Browser, Locator, Page, Route, WebSocketRoute, expect
 
 from ingest.revision import make_rev
 from tests.system.stack import Stack
@@ -29,7 +29,7 @@ def candle(number: int, rank: int = FINAL) -> dict[str, Any]:
     """The candle of one minute; its rank stands for its state."""
     return {
         "timestamp": BEGIN + number * MINUTE,
-        **dict.fromkeys(("open", "high", "low", "close", "volume"), str(1000 + number)),
+        **dict.fromkeys(("open", "high", "low", "close", "volume"), str(10_000 + number)),
         "state": "final" if rank == FINAL else "provisional",
         "minutes": 1,
         "rev": str(make_rev(rank, 1_800_000_000_000_000 + number)),
@@ -407,3 +407,101 @@ def test_a_refused_ping_says_nothing(page: Page, stack: Stack) -> None:
 
     assert server.refusals == []
     assert page.evaluate("() => refused") == []
+
+
+def five_minutes(number: int) -> dict[str, Any]:
+    """The candle of five minutes that opens so many times five minutes after the beginning."""
+    return candle(5 * number)
+
+
+def overview_of(page: Page, stores: dict[str, Store], followed: Sequence[str]) -> Locator:
+    """An overview of pairs of the simulated exchange, which are all stored; returns its cards."""
+    page.route("**/api/candles?*", lambda route: stores[_pair(route.request.url)].answer(route))
+    known = [{"exchange": "sim", "pair": pair, "interval": "5m", "earliest": 0, "newest": 0} for pair in stores]
+    page.route("**/api/pairs", lambda route: route.fulfill(json=known))
+    page.evaluate(
+        """async followed => {
+          const { config } = await import("/static/config.js");
+          for (const exchange of Object.keys(config.pairs)) delete config.pairs[exchange];
+          config.pairs.sim = followed;
+          const { Overview } = await import("/static/view/overview.js");
+          const { Watched } = await import("/static/watched.js");
+          const list = document.createElement("ul");
+          list.id = "cards";
+          list.className = "overview";
+          document.body.append(list);
+          window.watched = new Watched(new Overview(list, () => {}), () => Date.now(), () => {});
+          watched.addFollowed();
+          await watched.addStored();
+          await watched.read();
+        }""",
+        list(followed),
+    )
+    return page.locator("#cards a")
+
+
+def _pair(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["pair"][0]
+
+
+def test_a_card_whose_newest_candle_is_old_says_so_and_its_day_ends_now(page: Page) -> None:
+    store = Store()
+    store.take(*(five_minutes(number) for number in range(-400, 1)))
+    card = overview_of(page, {"BTC-USD": store}, ["BTC-USD"])
+    price, change, age = card.locator(".last"), card.locator(".change"), card.locator(".age")
+    expect(card).not_to_have_attribute("data-old", "")
+    expect(age).to_be_hidden()
+    expect(change).to_have_text(f"▲ +{(10_000 / (10_000 - 287 * 5) - 1) * 100:.2f} %")
+
+    page.clock.fast_forward(25 * MINUTE)
+    page.evaluate("() => watched.refresh(1)")
+    expect(card).to_have_attribute("data-old", "")
+    expect(age).to_have_text("21 min old")
+    expect(change).to_have_text(f"▲ +{(10_000 / (10_000 - 282 * 5) - 1) * 100:.2f} %")
+    page.clock.fast_forward(72 * 60 * MINUTE)
+    page.evaluate("() => watched.refresh(1)")
+
+    expect(age).to_have_text("3 d old")
+    expect(change).to_have_text("")
+    expect(price).to_have_text("10,000")
+
+
+def test_a_card_says_that_its_pair_is_not_followed(page: Page) -> None:
+    followed, left = Store(), Store()
+    followed.take(five_minutes(0))
+    left.take(five_minutes(-30 * 288))
+    cards = overview_of(page, {"LTC-USD": left, "BTC-USD": followed}, ["BTC-USD"])
+
+    expect(cards).to_have_count(2)
+    expect(cards.nth(0)).to_contain_text("BTC-USD")
+    expect(cards.nth(0).locator(".age")).to_be_hidden()
+    expect(cards.nth(1)).to_contain_text("LTC-USD")
+    expect(cards.nth(1)).to_have_attribute("data-old", "")
+    expect(cards.nth(1).locator(".age")).to_have_text("not followed, 30 d old")
+    expect(cards.nth(1).locator(".change")).to_have_text("")
+
+
+def test_pairs_without_a_subscription_are_read_again(page: Page) -> None:
+    stores = {pair: Store() for pair in ("BTC-USD", "ETH-EUR", "LTC-USD")}
+    for store in stores.values():
+        store.take(five_minutes(0))
+    cards = overview_of(page, stores, ["BTC-USD", "ETH-EUR"])
+    for store in stores.values():
+        store.take(five_minutes(1))
+
+    page.evaluate("() => watched.refresh(1)")
+
+    # The first is subscribed to, and the last not followed.
+    expect(cards.locator(".last")).to_have_text(["10,000", "10,005", "10,000"])
+    assert [len(store.repairs) for store in stores.values()] == [0, 1, 0]
+
+
+def test_a_pair_whose_first_candle_comes_later_is_read_then(page: Page) -> None:
+    store = Store()
+    card = overview_of(page, {"BTC-USD": store}, ["BTC-USD"])
+    store.take(*(five_minutes(number) for number in range(-10, 1)))
+
+    page.evaluate("() => watched.refresh(1)")
+
+    expect(card.locator(".last")).to_have_text("10,000")
+    expect(card.locator(".change")).to_have_text(f"▲ +{(10_000 / 9_950 - 1) * 100:.2f} %")

@@ -24,6 +24,9 @@ const DELAYS = 1000;
 const PRECISION_CANDLES = 60;
 const TABLE_MS = 400;
 const CONNECTION_MS = 500;
+const OVERVIEW_MS = 60_000;
+/** So many pairs of the overview are live: the chart needs a subscription, too. */
+const LIVE_PAIRS = config.maxSubscriptions - 1;
 
 const node = (id) => document.getElementById(id);
 const nodes = (...ids) => Object.fromEntries(ids.map((id) => [id, node(id)]));
@@ -43,7 +46,7 @@ const legend = new Legend(node("legend"));
 const chart = new ChartView(node("canvas"), { older: () => series.older(), hover: (candle) => point(candle) });
 const table = new TableView(node("table"));
 const overview = new Overview(node("overview"), (exchange, pair) => choose({ exchange, pair }));
-const watched = new Watched(overview, (exchange, pair) => {
+const watched = new Watched(overview, now, (exchange, pair) => {
   if (exchange === selection?.exchange && pair === selection.pair) showMarket();
 });
 const pickers = new Pickers(nodes("exchange", "pair", "interval"), (name, value) => choose({ [name]: value }));
@@ -119,7 +122,7 @@ function follow() {
 
 function subscribe() {
   const { exchange, pair, interval } = selection;
-  const overviews = watched.subscriptions(config.maxSubscriptions - 1);
+  const overviews = watched.subscriptions(LIVE_PAIRS);
   // The last one of a series counts: the chart wants every change.
   live.want([...overviews, { exchange, pair, interval, snapshot: config.liveWindow, maxRate: null }]);
 }
@@ -193,8 +196,12 @@ function showConnection() {
   node("connection").dataset.state = state;
   say(node("connection"), text);
   const madeAt = series.book.newestVersionAt;
-  const age = Date.now() + live.facts.clockOffset - madeAt;
-  say(node("age"), madeAt ? `Newest data ${duration(age)} old` : "No data yet");
+  say(node("age"), madeAt ? `Newest data ${duration(now() - madeAt)} old` : "No data yet");
+}
+
+/** The server's time. */
+function now() {
+  return Date.now() + live.facts.clockOffset;
 }
 
 function connection() {
@@ -225,6 +232,7 @@ stored.then((any) => {
   watched.read();
 });
 setInterval(showConnection, CONNECTION_MS);
+setInterval(() => watched.refresh(LIVE_PAIRS), OVERVIEW_MS);
 addEventListener("popstate", readAddress);
 onSystemTheme(() => chart.restyle());
 

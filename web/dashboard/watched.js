@@ -1,4 +1,4 @@
-import { config, isSimulated } from "./config.js";
+import { config, isFollowed, isSimulated } from "./config.js";
 import { keyOf } from "./data/candle.js";
 import { knownSeries } from "./data/rest.js";
 import { INTERVAL, Summary } from "./data/summary.js";
@@ -9,11 +9,14 @@ export class Watched {
   pairs = {};
   #summaries = new Map();
   #overview;
+  #now;
   #changed;
+  #isReading = false;
 
-  /** `changed(exchange, pair)` is called when a pair's day is another one. */
-  constructor(overview, changed) {
+  /** `now()`: the server's time; `changed(exchange, pair)` is called when a pair's day is another one. */
+  constructor(overview, now, changed) {
     this.#overview = overview;
+    this.#now = now;
     this.#changed = changed;
   }
 
@@ -35,12 +38,23 @@ export class Watched {
 
   /** Read the day of every pair that has not been read, one after the other: the chart comes first. */
   async read() {
-    for (const summary of this.#summaries.values()) await summary.start();
+    await this.#inTurn([...this.#summaries.values()], (summary) => summary.start());
+  }
+
+  /** Show every day as of now, and read on where no subscription does: behind the first `most` pairs. */
+  async refresh(most) {
+    const summaries = [...this.#summaries.values()];
+    for (const summary of summaries) this.#show(summary);
+    // What is not followed does not change.
+    const late = summaries.filter(
+      ({ begun, subscription: { exchange, pair } }, number) => !begun || (number >= most && isFollowed(exchange, pair)),
+    );
+    await this.#inTurn(late, (summary) => (summary.begun ? summary.refresh(this.#now()) : summary.start()));
   }
 
   /** The last day of a pair, or undefined while nothing is known of it. */
   dayOf(exchange, pair) {
-    return this.#summaries.get(keyOf({ exchange, pair, interval: INTERVAL }))?.day ?? undefined;
+    return this.#summaries.get(keyOf({ exchange, pair, interval: INTERVAL }))?.day(this.#now()) ?? undefined;
   }
 
   /** What has to be subscribed to, for so many pairs at most. */
@@ -61,12 +75,25 @@ export class Watched {
     const pairs = (this.pairs[exchange] ??= []);
     if (pairs.includes(pair)) return false;
     pairs.push(pair);
-    this.#overview.add(exchange, pair, isSimulated(exchange));
+    this.#overview.add(exchange, pair, { isSimulated: isSimulated(exchange), isFollowed: isFollowed(exchange, pair) });
     const summary = new Summary(exchange, pair, () => {
-      this.#overview.show(exchange, pair, summary.day);
+      this.#show(summary);
       this.#changed(exchange, pair);
     });
     this.#summaries.set(keyOf(summary.subscription), summary);
     return true;
+  }
+
+  #show(summary) {
+    const day = summary.day(this.#now());
+    if (day) this.#overview.show(summary.subscription.exchange, summary.subscription.pair, day);
+  }
+
+  /** Do something for one after the other, unless that is still being done: REST may need its time. */
+  async #inTurn(summaries, read) {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    for (const summary of summaries) await read(summary);
+    this.#isReading = false;
   }
 }

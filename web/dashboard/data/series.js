@@ -23,13 +23,13 @@ export class Series {
   #handlers;
   #heardAt = 0;
   #behindSince = 0;
-  /** The newest open time when the live side was last heard of: of what follows, candles and versions may be missing. */
+  /** The newest open time when the live side was last heard of: what follows may be missing, or be an old version. */
   #heardUntil = 0;
   /** What has to be read again: from which open time, and up to which history must have come; null if nothing has. */
   #missing = null;
   #isMending = false;
 
-  /** `series`: {exchange, pair, interval}; `interval`: its length in milliseconds; `liveWindow`: a snapshot's candles. */
+  /** `series`: {exchange, pair, interval}; `interval`: its length (milliseconds); `liveWindow`: a snapshot's candles. */
   constructor(series, interval, liveWindow, handlers) {
     this.#interval = interval;
     this.#liveWindow = liveWindow;

@@ -25,7 +25,8 @@ export class Market {
   /**
    * Show the price, as text.
    *
-   * `before`: that of the candle before, which the first one is compared with; `day`: {first, spanMs}, or undefined.
+   * `before`: that of the candle before, which the first one is compared with; `day`: {first, spanMs}, or undefined;
+   * `first` is null if nobody traded that day.
    */
   show(price, before, places, day) {
     const { market, price: shown, change: since } = this.#nodes;
@@ -34,6 +35,10 @@ export class Market {
     this.#before = price;
     say(shown, grouped(price, places));
     if (!day) return;
+    if (day.first === null) {
+      say(since, "");
+      return;
+    }
     say(since, `${change(Number(day.first), Number(price))} in ${duration(day.spanMs)}`);
     since.dataset.direction = Number(price) < Number(day.first) ? "down" : "up";
   }

@@ -15,9 +15,9 @@ export class Overview {
     this.#choose = choose;
   }
 
-  /** Have a card for a pair; `simulated` is written on it. */
-  add(exchange, pair, simulated) {
-    const card = new Card(exchange, pair, simulated, () => this.#choose(exchange, pair));
+  /** Have a card for a pair; `marks`: {isSimulated, isFollowed}, which are written on it. */
+  add(exchange, pair, marks) {
+    const card = new Card(exchange, pair, marks, () => this.#choose(exchange, pair));
     this.#cards.set(`${exchange}:${pair}`, card);
     this.#list.append(card.item);
   }
@@ -37,19 +37,23 @@ export class Overview {
 class Card {
   #price = element("span", { class: "last" }, "–");
   #change = element("span", { class: "change" });
+  #age = element("span", { class: "age" });
+  #isFollowed;
   #sparkline = new Sparkline();
   #link;
 
-  constructor(exchange, pair, simulated, choose) {
+  constructor(exchange, pair, { isSimulated, isFollowed }, choose) {
     this.exchange = exchange;
     this.pair = pair;
-    const where = element("span", { class: "where" }, simulated ? `${exchange} · simulated` : exchange);
+    this.#isFollowed = isFollowed;
+    this.#mark("");
+    const where = element("span", { class: "where" }, isSimulated ? `${exchange} · simulated` : exchange);
     this.#link = element(
       "a",
       { "data-pair": pair, "data-exchange": exchange },
       element("span", { class: "name" }, element("strong", {}, pair), where),
       this.#sparkline.node,
-      element("span", { class: "figures" }, this.#price, this.#change),
+      element("span", { class: "figures" }, this.#price, this.#change, this.#age),
     );
     this.#link.addEventListener("click", (event) => {
       // With a modifier the browser opens a tab or window, as with any link.
@@ -66,12 +70,29 @@ class Card {
     else this.#link.removeAttribute("aria-current");
   }
 
-  show({ price, first, closes, prices, spanMs }) {
-    const direction = Number(price) >= Number(first) ? "up" : "down";
+  show({ price, first, closes, prices, spanMs, ageMs, isOld }) {
     say(this.#price, grouped(price, precision(prices)));
-    say(this.#change, `${direction === "up" ? "▲" : "▼"} ${change(Number(first), Number(price)) ?? ""}`);
-    this.#change.title = `in the last ${duration(spanMs)}`;
-    this.#link.dataset.direction = direction;
+    this.#showChange(first === null ? null : { first: Number(first), last: Number(price), spanMs });
     this.#sparkline.show(closes);
+    this.#mark(isOld ? `${duration(ageMs)} old` : "");
+    this.#link.toggleAttribute("data-old", isOld);
+  }
+
+  #showChange(day) {
+    if (!day) {
+      say(this.#change, "");
+      delete this.#link.dataset.direction;
+      return;
+    }
+    const direction = day.last >= day.first ? "up" : "down";
+    say(this.#change, `${direction === "up" ? "▲" : "▼"} ${change(day.first, day.last) ?? ""}`);
+    this.#change.title = `in the last ${duration(day.spanMs)}`;
+    this.#link.dataset.direction = direction;
+  }
+
+  /** Say beside the price why it is not that of now. */
+  #mark(age) {
+    say(this.#age, [this.#isFollowed ? "" : "not followed", age].filter(Boolean).join(", "));
+    this.#age.hidden = this.#age.textContent === "";
   }
 }
