@@ -106,6 +106,7 @@ function follow() {
   series?.stop();
   notes.set("history", "");
   notes.set("live", "");
+  document.title = titled(pair, exchange);
   market.begin(pair, `${exchange}${isSimulated(exchange) ? " (simulated)" : ""}, ${interval}`);
   node("picture").setAttribute("aria-label", `Chart of ${pair} on ${exchange}, candles of ${interval}`);
   series = new Series({ exchange, pair, interval }, length, config.liveWindow, {
@@ -161,7 +162,11 @@ function showMarket() {
   const price = series?.book.fromNewest(0)?.close;
   if (price === undefined) return;
   market.show(price, series.book.fromNewest(1)?.close, places, watched.dayOf(exchange, pair));
-  document.title = `${grouped(price, places)} ${pair}${isSimulated(exchange) ? " (simulated)" : ""}`;
+  document.title = `${grouped(price, places)} ${titled(pair, exchange)}`;
+}
+
+function titled(pair, exchange) {
+  return isSimulated(exchange) ? `${pair} (simulated)` : pair;
 }
 
 function showTheme() {
