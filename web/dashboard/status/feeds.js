@@ -25,7 +25,7 @@ export const feeds = {
       until ? `${duration(now - until)} ago` : "–",
       `${pairs.length}`,
     ]);
-    const heads = ["Exchange", "State", "For", "Last beat", "Kafka has everything up to", "Pairs"];
+    const heads = ["Exchange", "State", "For", "Last heartbeat", "Kafka has everything up to", "Pairs"];
     return [table(heads, rows)];
   },
 };

@@ -26,6 +26,6 @@ export const programs = {
       each.clients === null ? "–" : `${each.clients}`,
       each.instance,
     ]);
-    return [table(["Program", "State", "Ran for", "Heard", "Clients", "Host and process"], rows)];
+    return [table(["Program", "State", "Ran for", "Last seen", "Clients", "Host and process"], rows)];
   },
 };

@@ -16,7 +16,7 @@ export const series = {
       rows,
       ({ exchange, pair }) => `${pair} on ${exchange}${isSimulated(exchange) ? " (simulated)" : ""}`,
     );
-    const heads = ["Pair", "Newest 1m candle", "Behind", "State", "History since", "Larger candles"];
+    const heads = ["Pair", "Newest 1m candle", "Age", "State", "History since", "Larger candles"];
     return [
       table(
         heads,
