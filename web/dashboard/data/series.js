@@ -29,7 +29,7 @@ export class Series {
   #missing = null;
   #isMending = false;
 
-  /** `series`: {exchange, pair, interval}; `interval`: its length (milliseconds); `liveWindow`: a snapshot's candles. */
+  /** `series`: {exchange, pair, interval}; `interval`: its length (ms); `liveWindow`: candles of a snapshot. */
   constructor(series, interval, liveWindow, handlers) {
     this.#interval = interval;
     this.#liveWindow = liveWindow;
