@@ -52,6 +52,9 @@ def take(picture: Picture, browser: Browser, stack: Stack) -> Path:
         Dashboard(page, stack).wait_until_live()
         expect(page.locator("#overview [data-pair]")).to_have_count(len(PAIRS))
         expect(page.locator("#overview [data-pair] svg")).to_have_count(len(PAIRS))
+        if "view=table" in picture.path:
+            # It is written a moment after the candles have come.
+            expect(page.locator("#table tbody tr")).not_to_have_count(0)
     else:
         wait_for_status(page)
     painted(page)
