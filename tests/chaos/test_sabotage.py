@@ -85,9 +85,13 @@ def send_old_versions_again_and_restart_the_server(cluster: Cluster, taps: Taps)
     """Clients are shown by a new server what the live side holds after a repeated attempt."""
     silence(cluster)
     rest(cluster, REST_SECONDS)
-    oldest = oldest_versions(taps)
-    newest = {key[:2]: key for key in sorted(oldest)}
-    send_again(cluster, [oldest[key] for key in newest.values()])
+    while not (outdated := outdated_of_the_newest(taps)):
+        # A minute had just begun for all pairs, and only the newest candle is shown.
+        cluster.keeper.release("simulate")
+        flow(taps)
+        silence(cluster)
+        rest(cluster, REST_SECONDS)
+    send_again(cluster, outdated)
     rest(cluster, REST_SECONDS)
     killed_at = time.time()
     cluster.keeper.signal("ws", SIGKILL)
@@ -233,6 +237,14 @@ def oldest_versions(taps: Taps) -> dict[tuple[str, str, int], Version]:
         oldest.setdefault(version.key, version)
         newest[version.key] = version
     return {key: version for key, version in oldest.items() if newest[key].values != version.values}
+
+
+def outdated_of_the_newest(taps: Taps) -> list[Version]:
+    """The first version of each pair's newest candle, of those that have more than one."""
+    keys = (version.key for record in taps.kafka.records(CANDLES) if (version := parse_version(record)) is not None)
+    newest = {key[:2]: key for key in sorted(set(keys))}
+    oldest = oldest_versions(taps)
+    return [oldest[key] for key in newest.values() if key in oldest]
 
 
 def send_again(cluster: Cluster, versions: Iterable[Version]) -> None:
