@@ -1,14 +1,16 @@
 """What a bridge shows of itself: its gauges, set about once a second, and what they say to people."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaException
 from prometheus_client import Gauge
+from prometheus_client.samples import Sample
 
 from workers import metrics
 from workers.assigned import Assigned
 from workers.backpressure import Backpressure
-from workers.kafka_view import KafkaView, Place
+from workers.kafka_view import LETTERS, KafkaView, Place
 from workers.policies import Policy
 from workers.presence import Describe, Program
 from workers.watermark import Leases
@@ -39,28 +41,26 @@ def describe(policy: Policy, kafka_brokers: str) -> Describe:
     def describe_bridge(program: Program) -> None:
         in_flight = _by_place(metrics.BRIDGE_RECORDS_IN_FLIGHT, policy.name)
         watermarks = _by_place(metrics.BRIDGE_WATERMARK, policy.name)
-        kafka.ask(in_flight)
+        kafka.ask(in_flight.keys() | LETTERS if policy.dead_letters else in_flight)
         program.assigned, program.partitions = len(in_flight), kafka.partitions(policy.sources)
         program.lag = kafka.behind({place: watermarks.get(place) for place in in_flight})
         program.in_flight = sum(in_flight.values())
         program.paused = _is_set(metrics.BRIDGE_PAUSED, policy.name)
         program.without_workers = _is_set(metrics.BRIDGE_QUEUE_DEAD, policy.name)
-        program.dead_letters = kafka.dead_letters if policy.dead_letters else None
+        program.dead_letters = kafka.dead_letters
 
     return describe_bridge
 
 
 def _by_place(gauge: Gauge, bridge: str) -> dict[Place, int]:
     """What a gauge says of each partition that is assigned to the bridge."""
-    return {
-        (sample.labels["topic"], int(sample.labels["partition"])): int(sample.value)
-        for family in gauge.collect()
-        for sample in family.samples
-        if sample.labels["bridge"] == bridge
-    }
+    samples = _samples(gauge, bridge)
+    return {(each.labels["topic"], int(each.labels["partition"])): int(each.value) for each in samples}
 
 
 def _is_set(gauge: Gauge, bridge: str) -> bool:
-    return any(
-        sample.value for family in gauge.collect() for sample in family.samples if sample.labels["bridge"] == bridge
-    )
+    return any(sample.value for sample in _samples(gauge, bridge))
+
+
+def _samples(gauge: Gauge, bridge: str) -> Iterator[Sample]:
+    return (each for family in gauge.collect() for each in family.samples if each.labels["bridge"] == bridge)

@@ -15,6 +15,8 @@ _ASK_SECONDS: Final = 5.0
 
 #: Topic and partition.
 Place = tuple[str, int]
+#: Where dead letters are.
+LETTERS: Final = frozenset((DEAD_LETTERS, partition) for partition in range(TOPICS[DEAD_LETTERS][0]))
 
 
 class KafkaView:
@@ -31,9 +33,9 @@ class KafkaView:
 
     def ask(self, places: Iterable[Place]) -> None:
         """Ask for these partitions, unless that was just done; waits two seconds if Kafka does not answer."""
-        wanted = set(places) | {(DEAD_LETTERS, each) for each in range(TOPICS[DEAD_LETTERS][0])}
+        wanted = set(places)
         now = self._monotonic()
-        if now - self._asked_at < _ASK_SECONDS and wanted <= self._bounds.keys():
+        if now - self._asked_at < _ASK_SECONDS and (self._counts is None or wanted <= self._bounds.keys()):
             return
         self._asked_at = now
         self._counts, self._bounds = None, {}
@@ -68,7 +70,7 @@ class KafkaView:
 
     @property
     def dead_letters(self) -> int | None:
-        """How many records the dead-letter topic had; None if Kafka did not answer."""
-        if self._counts is None:
+        """How many records the dead-letter topic had; None if Kafka did not answer, or was not asked for `LETTERS`."""
+        if self._counts is None or not self._bounds.keys() >= LETTERS:
             return None
-        return sum(end - first for (topic, _), (first, end) in self._bounds.items() if topic == DEAD_LETTERS)
+        return sum(end - first for first, end in map(self._bounds.__getitem__, LETTERS))

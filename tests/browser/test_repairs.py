@@ -159,6 +159,16 @@ class Follower:
         self.page.wait_for_function(test, arg=expected, polling=20, timeout=15_000)
 
 
+def following_fifty(page: Page) -> tuple[Store, Follower]:
+    """A store of fifty final candles, and a series that has read them."""
+    store = Store()
+    store.take(*(candle(number) for number in range(50)))
+    follower = Follower(page, store)
+    follower.start()
+    follower.wait_for(store.candles)
+    return store, follower
+
+
 def test_after_a_sleep_and_a_restart_of_the_server_nothing_is_missing(page: Page) -> None:
     store = Store()
     store.take(*(candle(number, PROVISIONAL) for number in range(50)))
@@ -180,11 +190,7 @@ def test_after_a_sleep_and_a_restart_of_the_server_nothing_is_missing(page: Page
 
 
 def test_a_look_alone_leaves_no_hole_after_a_sleep(page: Page) -> None:
-    store = Store()
-    store.take(*(candle(number) for number in range(50)))
-    follower = Follower(page, store)
-    follower.start()
-    follower.wait_for(store.candles)
+    store, follower = following_fifty(page)
     follower.hear(candle(49))
     store.take(*(candle(number) for number in range(50, 230)))
 
@@ -194,11 +200,7 @@ def test_a_look_alone_leaves_no_hole_after_a_sleep(page: Page) -> None:
 
 
 def test_versions_that_came_while_the_live_side_was_away_are_read(page: Page) -> None:
-    store = Store()
-    store.take(*(candle(number) for number in range(50)))
-    follower = Follower(page, store)
-    follower.start()
-    follower.wait_for(store.candles)
+    store, follower = following_fifty(page)
     follower.hear(candle(49))
     for number in range(50, 70):
         store.take(candle(number, PROVISIONAL))
@@ -246,11 +248,7 @@ def test_what_history_has_not_yet_is_asked_for_until_it_has_it(
 
 
 def test_what_history_never_has_is_not_asked_for_for_ever(page: Page) -> None:
-    store = Store()
-    store.take(*(candle(number) for number in range(50)))
-    follower = Follower(page, store)
-    follower.start()
-    follower.wait_for(store.candles)
+    store, follower = following_fifty(page)
     follower.hear(candle(230))
 
     follower.wait_until_asked(100)
@@ -262,11 +260,7 @@ def test_what_history_never_has_is_not_asked_for_for_ever(page: Page) -> None:
 
 
 def test_a_long_hole_is_read_whole(page: Page) -> None:
-    store = Store()
-    store.take(*(candle(number) for number in range(50)))
-    follower = Follower(page, store)
-    follower.start()
-    follower.wait_for(store.candles)
+    store, follower = following_fifty(page)
     follower.hear(candle(49))
 
     # More than twenty pages.

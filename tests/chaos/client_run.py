@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from signal import SIGKILL
 from typing import Final
 
@@ -61,7 +62,7 @@ async def run(cluster: Cluster, seconds: float) -> Outcome:
     listener = asyncio.create_task(_listen(cluster, candles))
     programs = our_programs(cluster)
     for name in programs:
-        wait_for(f"{name} runs", lambda name=name: cluster.keeper.pid(name), FLOW_SECONDS)  # type: ignore[misc]
+        await asyncio.to_thread(wait_for, f"{name} runs", partial(cluster.keeper.pid, name), FLOW_SECONDS)
         cluster.keeper.signal(name, SIGKILL)
         outcome.killed.append(name)
         await asyncio.wait({listener}, timeout=seconds / len(programs))
