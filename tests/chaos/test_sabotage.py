@@ -34,6 +34,10 @@ FANOUT_BRIDGES = ("bridge-fanout",)
 FLOW_SECONDS = 40.0
 #: Some minutes of every pair.
 FLOWING_RECORDS = 300
+#: Several of every pair.
+RECORDS_UNDER_WAY = 50
+#: A look takes about a second, and so does a commit.
+LOOKS_AT_COMMITS = 4
 REST_SECONDS = 40.0
 #: A program without its safeguard may never come to rest.
 SABOTAGED_REST_SECONDS = 8.0
@@ -59,9 +63,12 @@ def send_old_versions_again(cluster: Cluster, taps: Taps) -> None:
 
 
 def freeze_the_workers(cluster: Cluster, taps: Taps) -> None:
-    """Jobs are in the queue for longer than it takes to commit, and nobody works on them."""
+    """Jobs are in the queue for longer than it takes to commit and to look at it, and nobody works on them."""
     freeze(cluster, STORING_WORKERS)
-    time.sleep(4.0)  # how long they are frozen; commits are made each second
+    with redis.Redis.from_url(cluster.redis_url) as client:
+        wait_for("jobs wait", lambda: int(client.llen(f"{NAMESPACE}:persist")) >= 4, 10.0)
+    before = len(taps.commits.judged)
+    wait_for("commits are looked at", lambda: len(taps.commits.judged) >= before + LOOKS_AT_COMMITS, 30.0)
     thaw(cluster, STORING_WORKERS)
     silence(cluster)
 
@@ -105,7 +112,7 @@ def send_old_versions_again_and_restart_the_server(cluster: Cluster, taps: Taps)
 def fall_silent_with_candles_under_way(cluster: Cluster, taps: Taps) -> None:
     """The last candles reach the live side when they are too old to be announced."""
     freeze(cluster, FANOUT_BRIDGES)
-    time.sleep(1.0)  # how many candles are under way
+    wait_records(taps, RECORDS_UNDER_WAY)
     silence(cluster)
     time.sleep(QUIET_AFTER_MS / 1000 + 0.5)  # how old the newest of them is to be
     thaw(cluster, FANOUT_BRIDGES)
@@ -120,10 +127,10 @@ def let_minutes_close(cluster: Cluster, taps: Taps) -> None:
 def kill_the_bridge_before_it_publishes(cluster: Cluster, taps: Taps) -> None:
     """Nobody watches larger candles, so what changed last is put off; then nothing comes any more."""
     cluster.keeper.hold_down("ws")
-    before = len(taps.kafka.records(CANDLES))
-    wait_for("candles flow", lambda: len(taps.kafka.records(CANDLES)) >= before + FLOWING_RECORDS, FLOW_SECONDS)
+    wait_records(taps, FLOWING_RECORDS)
     silence(cluster)
-    time.sleep(3.0)  # commits are made each second
+    with suppress(TimeoutError):  # with its safeguard it does not commit what it has put off
+        wait_for("all is committed", lambda: cluster.progress.samples[-1].caught_up(), 6.0)
     cluster.restart("bridge-rollup-live", SIGKILL)
     cluster.keeper.release("ws")
 
@@ -187,9 +194,14 @@ def test_every_sabotage_has_its_case() -> None:
 def flow(taps: Taps) -> None:
     """Wait until every client was told something, and some more minutes of every pair are in Kafka."""
     taps.clients.follow_all_larger()  # what nobody watches would be the reason why it is not yet at rest
-    before = len(taps.kafka.records(CANDLES))
     wait_for("every client is told", lambda: all(log.frames for log in taps.clients.logs), FLOW_SECONDS)
-    wait_for("candles flow", lambda: len(taps.kafka.records(CANDLES)) >= before + FLOWING_RECORDS, FLOW_SECONDS)
+    wait_records(taps, FLOWING_RECORDS)
+
+
+def wait_records(taps: Taps, count: int) -> None:
+    """Wait until so many more candles are in Kafka."""
+    before = len(taps.kafka.records(CANDLES))
+    wait_for("candles flow", lambda: len(taps.kafka.records(CANDLES)) >= before + count, FLOW_SECONDS)
 
 
 def rest(cluster: Cluster, seconds: float) -> None:

@@ -37,7 +37,7 @@ class Taps:
         self._cluster = cluster
         self._began_at = time.time()
         self.kafka = KafkaTap(cluster.kafka_brokers)
-        self._commits = CommitSampler(cluster.kafka_brokers, cluster.mongo_uri, self.kafka, lambda: cluster.restored)
+        self.commits = CommitSampler(cluster.kafka_brokers, cluster.mongo_uri, self.kafka, lambda: cluster.restored)
         self.clients = Clients(cluster.ws_url, PAIRS)
         self._live = LiveTap(cluster.redis_url)
         self._larger = LargerSampler(cluster.mongo_uri, lambda: cluster.restored)
@@ -46,7 +46,7 @@ class Taps:
         self._metrics = MetricsScraper(lambda: cluster.health_ports)
         self._taps: list[Tap] = [
             self.kafka,
-            self._commits,
+            self.commits,
             self.clients,
             self._live,
             self._larger,
@@ -89,7 +89,7 @@ class Taps:
             stored=stored,
             larger=larger,
             documents=documents,
-            commits=self._commits.samples,
+            commits=self.commits.samples,
             sim_log=self._cluster.sim_log,
             clients=self.clients.logs,
             published=self._live.messages,

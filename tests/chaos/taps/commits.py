@@ -39,6 +39,8 @@ class CommitSampler(Tap):
         self._brokers, self._admin = brokers, make_admin(brokers)
         self._store, self._tap = StoreReader(mongo_uri), tap
         self.samples: list[CommitSample] = []
+        #: When each look was taken that could judge every partition committed so far.
+        self.judged: list[float] = []
         #: How many records of each partition were below an earlier commit.
         self._looked_for: dict[Place, int] = {}
         #: The last commit of each partition, whichever topic had the name then.
@@ -62,6 +64,8 @@ class CommitSampler(Tap):
         for group, by_place in commits.items():
             by_partition = {partition: offset for (_, partition), offset in by_place.items()}
             judged = self._judge(incarnation, by_partition) if group == PERSIST else {}
+            if group == PERSIST and judged and judged.keys() == by_partition.keys():
+                self.judged.append(at)
             self.samples += [
                 CommitSample(at, group, CANDLES, incarnation, partition, committed, judged.get(partition))
                 for partition, committed in by_partition.items()
