@@ -52,6 +52,11 @@ class Assignment:
         """Whether a record lies before the place where reading began: its topic is another one of the same name."""
         return self.start is not None and self.seek_to is None and offset < self._first_offset
 
+    @property
+    def position(self) -> int | None:
+        """The next offset to read; None while it is not known where."""
+        return None if self.start is None or self.seek_to is not None else self._next_offset
+
     def add(self, offset: int, key: bytes | None, value: bytes | None, now: float) -> Batch | None:
         """Add a record; returns the batch before it when the record does not fit in."""
         if self.start is None or self.seek_to is not None or offset < self._next_offset:

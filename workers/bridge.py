@@ -32,9 +32,10 @@ from workers.completions import Completion, CompletionReader
 from workers.consumer import make_consumer
 from workers.dead_letters import DeadLetters
 from workers.doorbell import DoorbellBroker
-from workers.errors import TopicReplaced
+from workers.errors import ConsumerStalled, TopicReplaced
 from workers.policies import Policy
 from workers.sender import JobSender
+from workers.stall import StallWatch
 from workers.starts import StartFinder
 from workers.store import CandleStore
 from workers.watermark import MAX_LAPSES, Batch, Leases, Letter
@@ -73,7 +74,7 @@ class Bridge:
         self._clock = clock or SystemClock()
         self._store = store if policy.watermark_in_store else None
         self._kafka_brokers, self._group = kafka_brokers, group or policy.group
-        self._background = ThreadPoolExecutor(2, thread_name_prefix="background")
+        self._background = ThreadPoolExecutor(3, thread_name_prefix="background")
         self._letters = DeadLetters(kafka_brokers, dead_letter_topic) if policy.dead_letters else None
         self._letters_blocked_until = float("-inf")
         self._results: SimpleQueue[Completion | Applied] = SimpleQueue()
@@ -82,6 +83,7 @@ class Bridge:
         self._leases = Leases(lease_seconds or policy.lease_seconds)
         self._backpressure = Backpressure()
         self._sender = JobSender(broker, policy.name, policy.queue, 2 * self._backpressure.cap, self._clock)
+        self._stall = StallWatch(kafka_brokers, self._background, self._clock.monotonic)
         self._commit_due_at = self._upkeep_due_at = float("-inf")
         self._stopping = threading.Event()
         self._connect()
@@ -113,10 +115,12 @@ class Bridge:
             while not self._stopping.is_set():
                 try:
                     self._turn()
-                except TopicReplaced as error:
+                except (TopicReplaced, ConsumerStalled) as error:
                     # A consumer knows partitions by their topic's name, takes the leader epoch 0 of a new one for
                     # outdated, and waits for another for ever (librdkafka 2.16, its issue 4898).
                     logger.warning("beginning with a fresh consumer", extra={"reason": str(error)})
+                    metrics.BRIDGE_FRESH_CONSUMERS.labels(self._policy.name).inc()
+                    self._stall.replaced()
                     self._leave()
                     self._connect()
                     self._join()
@@ -138,6 +142,7 @@ class Bridge:
             self._upkeep_due_at = now + UPKEEP_SECONDS
             self._assigned.continue_starts()
             self._repeat(now)
+            self._look_for_stall()
         if now >= self._commit_due_at:
             self._commit_due_at = now + COMMIT_SECONDS
             self._commits.commit(self._assigned)
@@ -154,6 +159,12 @@ class Bridge:
         self._take_in(message)
         for message in self._consumer.consume(MAX_POLLED - 1, 0):
             self._take_in(message)
+
+    def _look_for_stall(self) -> None:
+        read = () if self._backpressure.paused else self._assigned
+        positions = {(each.topic, each.partition): each.position for each in read if each.position is not None}
+        if stalled := self._stall.stalled(positions):
+            raise ConsumerStalled(" ".join(f"{topic}/{partition}" for topic, partition in sorted(stalled)))
 
     def _is_held_up(self) -> bool:
         """Whether records wait for a completion, which must come soon; one that does not is no reason to hurry."""

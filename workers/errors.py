@@ -5,6 +5,7 @@ WorkersError
 ├── KafkaUnavailable   the same of Kafka, for commands that do not wait for it
 ├── TopicMissing       Kafka has no such topic
 ├── TopicReplaced      a topic was deleted and made anew under a running client
+├── ConsumerStalled    a consumer gets nothing of what Kafka holds
 ├── TooManyLetters     more dead letters than fit in memory
 └── SeriesCollision    two series have one hash: nobody can go on, ever
 
@@ -65,6 +66,17 @@ class TopicReplaced(WorkersError):
 
     def __str__(self) -> str:
         return f"topic {self.topic} was deleted and made anew"
+
+
+class ConsumerStalled(WorkersError):
+    """Raised when Kafka holds records that a consumer has not got for long; a fresh client can go on."""
+
+    def __init__(self, partitions: str) -> None:
+        super().__init__(partitions)
+        self.partitions = partitions
+
+    def __str__(self) -> str:
+        return f"nothing comes of {self.partitions}, where Kafka holds more"
 
 
 class TooManyLetters(WorkersError):

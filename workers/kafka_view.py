@@ -11,10 +11,12 @@ from ingest.topics import DEAD_LETTERS, TOPICS
 
 _ANSWER_SECONDS: Final = 2.0
 #: An answer counts for so long.
-_ASK_SECONDS: Final = 5.0
+VALID_SECONDS: Final = 5.0
 
 #: Topic and partition.
 Place = tuple[str, int]
+#: The first offset and the end of partitions.
+Bounds = Mapping[Place, tuple[int, int]]
 #: Where dead letters are.
 LETTERS: Final = frozenset((DEAD_LETTERS, partition) for partition in range(TOPICS[DEAD_LETTERS][0]))
 
@@ -22,10 +24,12 @@ LETTERS: Final = frozenset((DEAD_LETTERS, partition) for partition in range(TOPI
 class KafkaView:
     """Asks Kafka itself: what comes along with records stands still when none come, also while Kafka is away."""
 
-    def __init__(self, brokers: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, brokers: str, monotonic: Callable[[], float] = time.monotonic, valid_seconds: float = VALID_SECONDS
+    ) -> None:
         # A consumer that consumes nothing: in librdkafka a question of the admin client may end the process.
         self._consumer = Consumer({**client_config(brokers), "group.id": "crypto-streams-reader"})
-        self._monotonic = monotonic
+        self._monotonic, self._valid_seconds = monotonic, valid_seconds
         self._asked_at = float("-inf")
         # None while Kafka does not answer.
         self._counts: dict[str, int] | None = None
@@ -35,7 +39,7 @@ class KafkaView:
         """Ask for these partitions, unless that was just done; waits two seconds if Kafka does not answer."""
         wanted = set(places)
         now = self._monotonic()
-        if now - self._asked_at < _ASK_SECONDS and (self._counts is None or wanted <= self._bounds.keys()):
+        if now - self._asked_at < self._valid_seconds and (self._counts is None or wanted <= self._bounds.keys()):
             return
         self._asked_at = now
         self._counts, self._bounds = None, {}
@@ -67,6 +71,11 @@ class KafkaView:
                 return None
             behind += max(0, end - max(first, end if watermark is None else watermark))
         return behind
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Of the partitions that were asked for last; None if Kafka did not answer."""
+        return None if self._counts is None else self._bounds
 
     @property
     def dead_letters(self) -> int | None:

@@ -47,6 +47,11 @@ BRIDGE_COMMITS: Final = Counter("bridge_commits_total", "Commits of watermarks t
 BRIDGE_REWINDS: Final = Counter(
     "bridge_rewinds_total", "Partitions read again, as the store or the topic is, or may be, another one.", ("bridge",)
 )
+BRIDGE_FRESH_CONSUMERS: Final = Counter(
+    "bridge_fresh_consumers_total",
+    "Consumers replaced because a topic was made anew, or nothing came of what Kafka holds.",
+    ("bridge",),
+)
 DEAD_LETTERS: Final = Counter("bridge_dead_letters_total", "Records written to the dead-letter topic.", ("bridge",))
 
 # -- workers ----------------------------------------------------------------------------------------------------------

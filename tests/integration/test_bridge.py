@@ -317,6 +317,20 @@ def test_a_topic_recreated_under_a_running_bridge_is_read_with_a_fresh_consumer(
     assert "beginning with a fresh consumer" in caplog.messages
 
 
+def test_a_consumer_that_gets_nothing_of_what_kafka_holds_is_replaced(
+    bench: BridgeBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, after = versions(200), [make_candle(number) for number in range(100, 150)]
+    running = bridge_all(bench, before)
+
+    # From now on its client gives it nothing, and no error either.
+    running.bridge._consumer.pause([each.at() for each in running.bridge._assigned])
+    bench.produce_candles(after)
+
+    bench.wait_stored(before + after)
+    assert "beginning with a fresh consumer" in caplog.messages
+
+
 def recreate(bench: BridgeBench) -> None:
     """Delete the topic of candles and make it anew."""
     admin = AdminClient(client_config(bench.kafka_brokers))
@@ -335,13 +349,14 @@ def created(admin: AdminClient, topic: str) -> bool:
     return True
 
 
-def bridge_all(bench: BridgeBench, candles: list[Candle]) -> None:
+def bridge_all(bench: BridgeBench, candles: list[Candle]) -> Running:
     """Start a worker and a bridge; 200 candles are stored then, and both watermarks say so."""
     bench.produce_candles(candles)
     bench.start_worker()
-    bench.start_bridge()
+    running = bench.start_bridge()
     bench.wait_stored(candles)
     wait_until(lambda: watermarks(bench) == [100, 100], "the watermarks")
+    return running
 
 
 def watermarks(bench: BridgeBench) -> list[int]:
