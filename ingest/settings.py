@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.candle import EXCHANGE_PATTERN, PAIR_PATTERN
 from ingest.errors import SettingsError
+from ingest.masking import mask_password
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\A-(\d{1,9})([smhd])\Z")
@@ -178,14 +179,6 @@ def _pairs_variable(exchange: str) -> str:
 
 def _text(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def mask_password(text: str) -> str:
-    """Replace secrets in an address by stars: ``redis://user:password@host``, ``…?password=…`` and the like."""
-    # Up to the last @: a password that should have been percent-encoded must not be shown in half.
-    text = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
-    # MongoDB's addresses may have one for a key file, and a cloud's token among the properties of its mechanism.
-    return re.sub(r"(?i)([?&](?:[^=&\s]*password|authMechanismProperties)=)[^&\s]*", r"\1***", text)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

@@ -186,6 +186,45 @@ def test_history_joins_the_live_side_without_a_hole_or_a_repeat(
     assert asyncio.run(scenario()) == [*stored[5:], running_minute]
 
 
+def test_what_the_store_does_not_have_yet_comes_from_the_live_side(
+    servers: Servers,
+    store: CandleStore,
+    publisher: Publisher,  # noqa: F811
+) -> None:
+    stored = [publisher.make(number, state=State.FINAL) for number in range(-20, -5)] + [publisher.make(-5)]
+    assert store.write(stored) == []
+    live = [publisher.publish(number, state=State.FINAL) for number in range(-5, 0)] + [publisher.publish()]
+
+    async def scenario() -> dict[int, Candle]:
+        heard = listening(servers, since=stored[0].timestamp)
+        told = await heard.until(lambda told: live[-1] in told)
+        await heard.end()
+        return newest_of(told)
+
+    assert list(asyncio.run(scenario()).values()) == [*stored[:-1], *live]
+
+
+def test_what_comes_into_the_store_alone_is_read_a_while_later(
+    servers: Servers,
+    store: CandleStore,
+    publisher: Publisher,  # noqa: F811
+) -> None:
+    stored = [publisher.make(number, state=State.FINAL) for number in range(-20, -5)]
+    assert store.write(stored) == []
+    late = [publisher.make(number, state=State.FINAL) for number in range(-5, 0)]
+    running_minute = publisher.publish()
+
+    async def scenario() -> list[Candle]:
+        heard = listening(servers, since=stored[0].timestamp, settle_seconds=3.0)
+        await heard.until(lambda told: running_minute in told)
+        assert store.write(late) == []
+        told = await heard.until(lambda told: late[-1] in told)
+        await heard.end()
+        return told
+
+    assert asyncio.run(scenario()) == [*stored, running_minute, *late]
+
+
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 def test_what_changed_while_the_server_was_away_comes_with_the_next_connection(
     servers: Servers,

@@ -12,7 +12,7 @@ What is decided stands in modules without sockets: `paging`, `session`, `version
 
 from ingest.candle import Candle, Interval, State
 from web.answers import KnownSeries
-from web.client.errors import ClientError, NotInstalled, NotUnderstood, Refused, Unavailable
+from web.client.errors import ClientError, NotExact, NotInstalled, NotUnderstood, Refused, Unavailable
 from web.client.live import stream
 from web.client.rest import AsyncClient, Client, candles, pairs
 from web.client.table import Candles
@@ -25,6 +25,7 @@ __all__ = [
     "ClientError",
     "Interval",
     "KnownSeries",
+    "NotExact",
     "NotInstalled",
     "NotUnderstood",
     "Refused",

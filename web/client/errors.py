@@ -4,7 +4,8 @@ ClientError
 ├── Refused         the server does not do what was asked: asking again cannot help
 ├── Unavailable     the server did not answer, or said that it cannot at the moment
 ├── NotUnderstood   what answered is not this server, or another version of it
-└── NotInstalled    a conversion needs an optional package
+├── NotInstalled    an optional package is missing
+└── NotExact        a conversion would lose digits
 
 Facts are attributes; ``__str__`` is the sentence a person reads.
 """
@@ -47,8 +48,19 @@ class NotUnderstood(ClientError):
         return f"the answer of {self.source} cannot be read: {self.reason}"
 
 
+class NotExact(ClientError):
+    """Raised when a conversion that was to keep every digit cannot."""
+
+    def __init__(self, what: str, value: object, expected: str) -> None:
+        super().__init__(what, value, expected)
+        self.what, self.value, self.expected = what, value, expected
+
+    def __str__(self) -> str:
+        return f"{self.what} cannot hold {self.value}: expected {self.expected}"
+
+
 class NotInstalled(ClientError):
-    """Raised when a conversion needs a package that is missing here."""
+    """Raised when something needs a package that is missing here."""
 
     def __init__(self, what: str, package: str) -> None:
         super().__init__(what, package)

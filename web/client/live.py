@@ -6,17 +6,18 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
 from ingest.backoff import Backoff
 from ingest.candle import Candle, check_pair
 from ingest.candle import Interval as CandleInterval
-from web.client.errors import ClientError, NotUnderstood, Refused
+from web.client.address import Address
+from web.client.errors import ClientError, NotInstalled, Refused
 from web.client.finals import SETTLE_SECONDS
 from web.client.inbox import Inbox
 from web.client.paging import Range
 from web.client.rest import DEFAULT_URL, AsyncClient
-from web.client.series import EveryVersion, Follower, OnlyFinals, Reading
+from web.client.series import WINDOW, EveryVersion, Follower, OnlyFinals, Reading
 from web.client.session import Denied, Event, Feed, Heard, Leaving, Missed, Session, Subscribed
 from web.client.times import Time, milliseconds
 
@@ -62,7 +63,8 @@ async def stream(
             hole between history and live. Without it the newest candle comes first.
         finals_only: Only candles that are final or corrected, each open time once, ascending for each pair, and
             every one that the store has; without ``since`` from the next final on.
-        settle_seconds: With ``finals_only``: how long a final waits if the candle before it is not final.
+        settle_seconds: How long rows may take to the store. What was not told live is read once more after it, and with
+            ``finals_only`` a final waits so long if the candle before it is not final.
         url, ws_url: Where the REST API and the WebSocket server are.
         on_trouble: Is told, in a sentence, what is in the way while the stream tries again; without it the log is.
         on_feed: Is told an exchange and how its feed is: ``live``, ``stale`` or ``down``.
@@ -70,6 +72,7 @@ async def stream(
     Raises:
         Refused: If a pair or the exchange is not known, or the server does not want this client.
         NotUnderstood: If what answers is not this server.
+        NotInstalled: If the environment names a SOCKS proxy, and what that needs is missing.
         CandleError, ValueError: If a pair or an argument is not as expected.
     """
     if not pairs or isinstance(pairs, str):
@@ -78,7 +81,7 @@ async def stream(
         raise ValueError(f"interval={interval!r}: expected one of {', '.join(CandleInterval)}")
     since_ms = None if since is None else milliseconds(since)
     trouble = on_trouble or (lambda text: logger.warning("%s", text))
-    inbox = Inbox()
+    ws_address, inbox = Address.parse(ws_url, DEFAULT_WS_URL), Inbox()
     async with AsyncClient(url) as rest:
         followers: dict[str, Follower] = {}
         for pair in pairs:
@@ -86,10 +89,13 @@ async def stream(
             followers[pair] = (
                 OnlyFinals(reading, inbox, since_ms, settle_seconds)
                 if finals_only
-                else EveryVersion(reading, inbox, since_ms)
+                else EveryVersion(reading, inbox, since_ms, settle_seconds)
             )
-        session = Session(pairs, exchange, interval)
-        connection = _Connection(ws_url, session, followers, trouble, on_feed or (lambda _exchange, _feed: None))
+        # Finals are read from the store, whatever the live side says. Else a snapshot overlaps with the history before
+        # it, since the store may be behind.
+        overlap = 1 if finals_only else WINDOW
+        session = Session(pairs, exchange, interval, snapshot=overlap if since_ms is not None else 1, again=overlap)
+        connection = _Connection(ws_address, session, followers, trouble, on_feed or (lambda _exchange, _feed: None))
         work = [connection.run(), *(follower.run() for follower in followers.values())]
         tasks = [asyncio.create_task(_or_fail(each, inbox)) for each in work]
         try:
@@ -118,13 +124,13 @@ class _Connection:
 
     def __init__(
         self,
-        url: str,
+        address: Address,
         session: Session,
         followers: dict[str, Follower],
         trouble: Callable[[str], None],
         on_feed: Callable[[str, str], None],
     ) -> None:
-        self._url, self._session, self._followers = url, session, followers
+        self._address, self._session, self._followers = address, session, followers
         self._trouble, self._on_feed = trouble, on_feed
         # Who follows candles does not want to be away for half a minute after the server is back.
         self._backoff = Backoff(cap_seconds=10.0)
@@ -136,7 +142,8 @@ class _Connection:
 
         Raises:
             Refused: If the server does not serve this.
-            NotUnderstood: If there is no such server at the address.
+            NotUnderstood: If what answers is not this server.
+            NotInstalled: If what a proxy needs is missing.
         """
         while True:
             try:
@@ -146,20 +153,21 @@ class _Connection:
                 raise
             except InvalidStatus as error:
                 if error.response.status_code in _FINAL_STATUSES:
-                    raise Refused("forbidden", f"{self._url}: {error}") from error
+                    raise Refused("forbidden", f"{self._address.shown}: {error}") from error
                 reason = str(error)
-            except InvalidURI as error:
-                raise NotUnderstood(self._url, "expected an address like ws://127.0.0.1:3004") from error
+            except ImportError:
+                raise NotInstalled("the SOCKS proxy that the environment names", "python-socks[asyncio]") from None
             except (OSError, TimeoutError, InvalidHandshake, WebSocketException, _ConnectAgain) as error:
                 reason = str(error) or type(error).__name__
             invited_seconds, self._invited_seconds = self._invited_seconds, None
             delay_seconds = self._backoff.next_delay_seconds() if invited_seconds is None else invited_seconds
-            self._trouble(f"{self._url}: {reason}; connecting again in {delay_seconds:.1f} s")
+            self._trouble(f"{self._address.shown}: {reason}; connecting again in {delay_seconds:.1f} s")
             await asyncio.sleep(delay_seconds)
 
     async def _follow(self) -> None:
         async with connect(
-            self._url,
+            self._address.url,
+            proxy=None if self._address.is_here else True,
             compression=None,
             open_timeout=OPEN_SECONDS,
             ping_interval=PING_SECONDS,
@@ -175,9 +183,9 @@ class _Connection:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Heard(pair, candles) if pair in self._followers:
+            case Heard(pair, candles, is_snapshot) if pair in self._followers:
                 self._backoff.reset()
-                self._followers[pair].heard(candles)
+                self._followers[pair].heard(candles, is_snapshot=is_snapshot)
             case Subscribed(pair) if pair in self._followers:
                 self._followers[pair].subscribed()
             case Missed(pair, since_ms, until_ms) if pair in self._followers:

@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import httpx
 
 from ingest.backoff import Backoff
 from ingest.candle import Candle
 from web.answers import KnownSeries
-from web.client.errors import Unavailable
+from web.client.address import Address
+from web.client.errors import NotInstalled, Unavailable
 from web.client.paging import CANDLES_PATH, MAX_PAGE, PAIRS_PATH, Paging, Range, read_pairs, refusal
 from web.client.table import Candles
 from web.client.times import Time, milliseconds
@@ -27,11 +28,21 @@ _MAX_RETRY_AFTER_SECONDS: Final = 60.0
 _TRY_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 
+_Http = TypeVar("_Http", httpx.Client, httpx.AsyncClient)
+
+
+def _open(kind: Callable[..., _Http], address: Address) -> _Http:
+    try:
+        return kind(base_url=address.url, timeout=TIMEOUT_SECONDS, trust_env=not address.is_here)
+    except ImportError:
+        raise NotInstalled("the SOCKS proxy that the environment names", "httpx[socks]") from None
+
+
 class _Attempts:
     """Whether and when to ask again; one per request."""
 
-    def __init__(self, url: str, attempts: int) -> None:
-        self._url, self._left, self._backoff = url, attempts, Backoff(0.2, 5.0)
+    def __init__(self, server: str, attempts: int) -> None:
+        self._server, self._left, self._backoff = server, attempts, Backoff(0.2, 5.0)
 
     def after_answer(self, answer: httpx.Response, path: str) -> float | None:
         """None if the answer is good, else the seconds to wait before asking again."""
@@ -50,7 +61,7 @@ class _Attempts:
     def _next(self, reason: str) -> float:
         self._left -= 1
         if self._left <= 0:
-            raise Unavailable(self._url, reason)
+            raise Unavailable(self._server, reason)
         return self._backoff.next_delay_seconds()
 
 
@@ -73,13 +84,18 @@ class Client:
     A request is sent up to ``attempts`` times, with growing pauses, while the server is away or says that it cannot at
     the moment.
 
+    Raises:
+        ValueError: If ``url`` is no address.
+        NotInstalled: If the environment names a SOCKS proxy, and what that needs is missing.
+
     >>> with Client("http://127.0.0.1:8080") as client:  # doctest: +SKIP
     ...     hours = client.candles("BTC-USD", interval="1h", limit=24)
     """
 
     def __init__(self, url: str = DEFAULT_URL, *, attempts: int = ATTEMPTS) -> None:
-        self._url, self._attempts = url, attempts
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        address = Address.parse(url, DEFAULT_URL)
+        self._server, self._attempts = address.shown, attempts
+        self._http = _open(httpx.Client, address)
 
     def __enter__(self) -> Self:
         return self
@@ -158,7 +174,7 @@ class Client:
 
     def get(self, path: str, parameters: dict[str, str]) -> bytes:
         """The body of an answer, for what this client has no method for; raises as `candles` does."""
-        attempts = _Attempts(self._url, self._attempts)
+        attempts = _Attempts(self._server, self._attempts)
         while True:
             try:
                 answer = self._http.get(path, params=parameters)
@@ -178,8 +194,9 @@ class AsyncClient:
     """
 
     def __init__(self, url: str = DEFAULT_URL, *, attempts: int = ATTEMPTS) -> None:
-        self._url, self._attempts = url, attempts
-        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
+        address = Address.parse(url, DEFAULT_URL)
+        self._server, self._attempts = address.shown, attempts
+        self._http = _open(httpx.AsyncClient, address)
 
     async def __aenter__(self) -> Self:
         return self
@@ -241,7 +258,7 @@ class AsyncClient:
 
     async def get(self, path: str, parameters: dict[str, str]) -> bytes:
         """As `Client.get`."""
-        attempts = _Attempts(self._url, self._attempts)
+        attempts = _Attempts(self._server, self._attempts)
         while True:
             try:
                 answer = await self._http.get(path, params=parameters)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Protocol
 
 from ingest.backoff import Backoff
@@ -29,8 +30,8 @@ HISTORY_MS: Final = 60 * 60_000
 class Follower(Protocol):
     """What a stream does with one pair."""
 
-    def heard(self, candles: list[Candle]) -> None:
-        """Take what the live side tells."""
+    def heard(self, candles: list[Candle], *, is_snapshot: bool) -> None:
+        """Take what the live side tells: changes, or what holds now."""
 
     def subscribed(self) -> None:
         """Changes come from now on, perhaps not for the first time."""
@@ -50,15 +51,7 @@ class Reading:
 
     def range(self, since_ms: int, until_ms: int | None = None, *, finals_only: bool = False) -> Range:
         """The pair's candles that open in this range."""
-        pair, exchange, interval = self.wanted.pair, self.wanted.exchange, self.wanted.interval
-        return Range(
-            pair=pair,
-            exchange=exchange,
-            interval=interval,
-            since_ms=since_ms,
-            until_ms=until_ms,
-            finals_only=finals_only,
-        )
+        return replace(self.wanted, since_ms=since_ms, until_ms=until_ms, finals_only=finals_only)
 
     async def page(self, paging: Paging) -> list[Candle]:
         """The next page, however long that takes.
@@ -77,20 +70,31 @@ class Reading:
 
 
 class EveryVersion:
-    """Tells every version that comes, each once and none after a newer one; history first if it is wanted."""
+    """Tells every version that comes, each once and none after a newer one; history first if it is wanted.
 
-    def __init__(self, reading: Reading, inbox: Inbox, since_ms: int | None) -> None:
-        self._reading, self._inbox = reading, inbox
+    What the live side did not tell is read from the store at once and, since that may be behind, once more after
+    ``settle_seconds``.
+    """
+
+    def __init__(
+        self, reading: Reading, inbox: Inbox, since_ms: int | None, settle_seconds: float = SETTLE_SECONDS
+    ) -> None:
+        self._reading, self._inbox, self._settle_seconds = reading, inbox, settle_seconds
         self._interval_ms = Interval(reading.wanted.interval).milliseconds
         self._versions = Versions()
         self._since_ms = self._begins_ms = since_ms
         # While history is read: what the live side tells, by open time, to come after it.
         self._held: dict[int, Candle] | None = None if since_ms is None else {}
         self._ranges: asyncio.Queue[tuple[int, int | None]] = asyncio.Queue()
+        self._second_looks: set[asyncio.TimerHandle] = set()
         self._is_subscribed = asyncio.Event()
 
-    def heard(self, candles: list[Candle]) -> None:
+    def heard(self, candles: list[Candle], *, is_snapshot: bool) -> None:
         """As `Follower`."""
+        if is_snapshot and candles:
+            # The newest is where a stream without history begins; what opened before was never asked for.
+            begins_ms = self._begins_ms = candles[-1].timestamp if self._begins_ms is None else self._begins_ms
+            candles = [candle for candle in candles if candle.timestamp >= begins_ms]
         if self._held is None:
             self._tell(candles)
             return
@@ -105,23 +109,40 @@ class EveryVersion:
 
     def missed(self, since_ms: int, until_ms: int | None) -> None:
         """As `Follower`; the server says 0 where it cannot know since when we were away, and we can."""
+        if self._begins_ms is None:
+            return  # the snapshot that comes is where it begins
         if since_ms == 0 and self._versions.newest is not None:
             since_ms = self._versions.newest - WINDOW * self._interval_ms
         # What opens before the stream's own beginning was never asked for.
-        since_ms = max(since_ms, self._begins_ms or 0)
+        since_ms = max(since_ms, self._begins_ms)
         if until_ms is None or since_ms <= until_ms:
             self._ranges.put_nowait((since_ms, until_ms))
+            self._look_again(since_ms, until_ms)
 
     async def run(self) -> None:
         """As `Follower`."""
         # Not before: what changes between the reading and the subscription would be in neither.
         await self._is_subscribed.wait()
-        if self._held is not None:
-            await self._read(self._since_ms or 0, None)
-            held, self._held = self._held, None
-            self._tell(held[timestamp] for timestamp in sorted(held))
-        while True:
-            await self._read(*await self._ranges.get())
+        try:
+            if self._held is not None:
+                await self._read(self._since_ms or 0, None)
+                newest_ms = self._versions.newest or 0
+                held, self._held = self._held, None
+                self._tell(held[timestamp] for timestamp in sorted(held))
+                self._look_again(max(self._since_ms or 0, newest_ms - WINDOW * self._interval_ms), None)
+            while True:
+                await self._read(*await self._ranges.get())
+        finally:
+            for each in self._second_looks:
+                each.cancel()
+
+    def _look_again(self, since_ms: int, until_ms: int | None) -> None:
+        def look() -> None:
+            self._second_looks.discard(timer)
+            self._ranges.put_nowait((since_ms, until_ms))
+
+        timer = asyncio.get_running_loop().call_later(self._settle_seconds, look)
+        self._second_looks.add(timer)
 
     async def _read(self, since_ms: int, until_ms: int | None) -> None:
         paging = Paging(self._reading.range(since_ms, until_ms), page_size=PAGE)
@@ -152,7 +173,7 @@ class OnlyFinals:
         self._look = asyncio.Event()
         self._finals: Finals | None = None
 
-    def heard(self, candles: list[Candle]) -> None:
+    def heard(self, candles: list[Candle], *, is_snapshot: bool) -> None:
         """As `Follower`."""
         # Before the beginning is known the store is read anyway, after this.
         if self._finals is not None:

@@ -21,10 +21,11 @@ PAIRS_PER_COMMAND: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Versions of candles of one pair."""
+    """Versions of candles of one pair: changes, or in a snapshot what holds now."""
 
     pair: str
     candles: list[Candle]
+    is_snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,14 @@ class Session:
         pairs: Which pairs.
         exchange: Whose; None: the server's first.
         interval: How long the candles last.
+        snapshot: How many of the newest candles the first subscription of a pair begins with.
+        again: And a later one, if it cannot go on where it was.
     """
 
-    def __init__(self, pairs: Sequence[str], exchange: str | None, interval: str) -> None:
+    def __init__(
+        self, pairs: Sequence[str], exchange: str | None, interval: str, *, snapshot: int = 1, again: int = 1
+    ) -> None:
+        self._snapshot, self._snapshot_again = snapshot, again
         self._pairs, self._exchange, self._interval = tuple(dict.fromkeys(pairs)), exchange, interval
         self._cursors: dict[str, str] = {}
         self._once_subscribed: set[str] = set()
@@ -138,7 +144,8 @@ class Session:
         return range(0, len(self._pairs), PAIRS_PER_COMMAND)
 
     def _subscribe(self, pairs: Sequence[str]) -> str:
-        params: dict[str, Any] = {"pairs": pairs, "interval": self._interval, "snapshot": 1}
+        snapshot = self._snapshot if self._once_subscribed.isdisjoint(pairs) else self._snapshot_again
+        params: dict[str, Any] = {"pairs": pairs, "interval": self._interval, "snapshot": snapshot}
         if self._exchange is not None:
             params["exchange"] = self._exchange
         cursors = {pair: self._cursors[pair] for pair in pairs if pair in self._cursors}
@@ -169,7 +176,7 @@ class Session:
                 bodies = message.candles if message.candle is None else [message.candle]
                 if message.cursor is not None:
                     self._cursors[message.pair] = message.cursor
-                return [Heard(message.pair, [_candle(message, body) for body in bodies])]
+                return [Heard(message.pair, [_candle(message, body) for body in bodies], message.type == "snapshot")]
             case "gap":
                 return [Missed(message.pair, message.from_, message.to)]
             case "status":

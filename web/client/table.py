@@ -1,10 +1,10 @@
 """What a request for history gives: a list of candles that becomes a pandas or polars frame when asked to."""
 
-from decimal import Decimal
+from decimal import MAX_PREC, Context, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ingest.candle import Candle
-from web.client.errors import NotInstalled
+from web.client.errors import NotExact, NotInstalled
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
@@ -47,11 +47,14 @@ class Candles(list[Candle]):
 
         Raises:
             NotInstalled: If polars is missing.
+            NotExact: If a number has more than 20 digits before the point or 18 behind it, and ``exact`` is set.
         """
         try:
             import polars
         except ModuleNotFoundError:
             raise NotInstalled("to_polars", "polars") from None
+        if exact:
+            self._check_digits()
         number = polars.Decimal(_PRECISION, _SCALE) if exact else polars.Float64()
         times = polars.Series("timestamp", [each.timestamp for each in self], polars.Int64)
         types = dict.fromkeys(_NUMBERS, number) | {"state": polars.String(), "rev": polars.Int64()}
@@ -60,6 +63,14 @@ class Candles(list[Candle]):
             for name, values in self._columns(exact).items()
         ]
         return polars.DataFrame([times.cast(polars.Datetime("ms", "UTC")), *columns])
+
+    def _check_digits(self) -> None:
+        # polars rounds without a word.
+        for value in (getattr(each, name) for each in self for name in _NUMBERS):
+            shortest = value.normalize(Context(prec=MAX_PREC))
+            if shortest.adjusted() >= _PRECISION - _SCALE or int(shortest.as_tuple().exponent) < -_SCALE:
+                expected = f"at most {_PRECISION - _SCALE} digits before the point and {_SCALE} behind it"
+                raise NotExact("to_polars(exact=True)", value, expected)
 
     def _columns(self, exact: bool) -> dict[str, list[Any]]:
         def number(value: Decimal) -> Decimal | float:

@@ -17,7 +17,7 @@ from web.settings import Settings
 from web.terminal import options
 from web.terminal.export import ExportError, Request, prepare
 from web.terminal.layouts import ExportFormat
-from web.terminal.tail import json_line, received_line, tail
+from web.terminal.tail import ReceivedLines, json_line, tail
 from web.terminal.top import Top
 from workers.console import Output, drop_output
 from workers.exit_status import DIFFERENT, INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
@@ -92,7 +92,7 @@ def tail_command(
             ws_url=options.websocket_url(ws_url),
             on_trouble=output.error,
         )
-        asyncio.run(tail(candles, write, json_line if json else received_line, count))
+        asyncio.run(tail(candles, write, json_line if json else ReceivedLines(), count))
 
     _finish(run, output)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import SettingsError
-from ingest.settings import Settings, mask_password
+from ingest.masking import mask_password
+from ingest.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ def test_importing_needs_no_settings_and_no_broker() -> None:
     )
 
     assert {"web", "ingest", "httpx", "websockets"} <= set(done.stdout.split())
-    unwanted = {"workers", "dramatiq", "redis", "pymongo", "falcon", "pandas", "polars", "pyarrow"}
+    unwanted = {"workers", "dramatiq", "redis", "pymongo", "falcon", "pandas", "polars", "pyarrow", "pydantic"}
     assert unwanted & set(done.stdout.split()) == set()
 
 

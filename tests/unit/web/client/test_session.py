@@ -45,12 +45,20 @@ def test_the_first_connection_begins_with_the_newest_candle() -> None:
     assert params(made) == {"pairs": ["BTC-USD", "ETH-USD"], "interval": "5m", "snapshot": 1, "exchange": "sim"}
 
 
+def test_who_comes_back_asks_for_as_many_as_may_have_changed() -> None:
+    made = Session(["BTC-USD"], None, "1m", snapshot=3, again=500)
+    first = params(made)["snapshot"]
+    made.receive(reply())
+
+    assert (first, params(made)["snapshot"]) == (3, 500)
+
+
 def test_frames_become_whole_candles_with_every_digit() -> None:
     made, candle = session(), make_candle(close=Decimal("18382.060"))
 
     heard = [made.receive(snapshot("a:7", candle)), made.receive(told(candle))]
 
-    assert heard == [[Heard("BTC-USD", [candle])]] * 2
+    assert heard == [[Heard("BTC-USD", [candle], is_snapshot)] for is_snapshot in (True, False)]
     assert [str(each.close) for each in (*heard[0][0].candles,)] == ["18382.060"]  # type: ignore[union-attr]
 
 

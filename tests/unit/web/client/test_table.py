@@ -1,5 +1,6 @@
 """Candles as frames of pandas and polars."""
 
+import re
 import sys
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ import pytest
 
 from ingest.candle import State
 from tests.conftest import make_candle, minute
-from web.client import Candles, NotInstalled
+from web.client import Candles, NotExact, NotInstalled
 
 CANDLES = Candles([make_candle(0, state=State.FINAL), make_candle(1, close=Decimal("18382.0600000001"))])
 
@@ -41,6 +42,23 @@ def test_a_polars_frame_has_a_column_per_field(exact: bool) -> None:
     }
     assert frame["close"].to_list() == [each.close if exact else float(each.close) for each in CANDLES]
     assert frame["timestamp"].dt.epoch("ms").to_list() == [minute(0), minute(1)]
+
+
+@pytest.mark.parametrize(
+    "text", ["1E-18", "12345678901234567890.123456789012345678", "1.50000000000000000000000", "0E-30"]
+)
+def test_an_exact_polars_frame_keeps_every_digit(text: str) -> None:
+    candles = Candles([make_candle(volume=Decimal(text))])
+
+    assert candles.to_polars(exact=True)["volume"].to_list() == [Decimal(text)]
+
+
+@pytest.mark.parametrize("text", ["1E-19", "1.1234567890123456789", "1E+20"])
+def test_an_exact_polars_frame_rounds_nothing(text: str) -> None:
+    candles = Candles([make_candle(volume=Decimal(text))])
+
+    with pytest.raises(NotExact, match=re.escape(f"to_polars(exact=True) cannot hold {text}: expected at most 20")):
+        candles.to_polars(exact=True)
 
 
 def test_no_candles_are_an_empty_frame_with_the_same_columns() -> None:

@@ -5,18 +5,38 @@ import json
 from collections.abc import AsyncGenerator
 from decimal import Decimal
 
+import pytest
+
 from ingest.candle import Candle, State
 from tests.conftest import MINUTE_MS, make_candle
-from web.terminal.tail import json_line, received_line, tail
+from web.terminal.tail import ReceivedLines, json_line, tail
 
 CANDLE = make_candle(state=State.FINAL, close=Decimal("18382.060"))
 
 
 def test_a_received_line_has_the_keys_of_the_line_protocol_in_their_order_and_every_digit() -> None:
-    assert received_line(CANDLE) == (
+    assert ReceivedLines()(CANDLE) == (
         f'RECEIVED: {{"pair":"BTC-USD","timestamp":{MINUTE_MS},"open":18383.38,"high":18385.85,"low":18376.035,'
         '"close":18382.060,"volume":0.002185}'
     )
+
+
+@pytest.mark.parametrize(
+    ("candle", "is_shown"),
+    [
+        (make_candle(1, state=State.FINAL), False),
+        (make_candle(1, state=State.FINAL, close=Decimal("18380")), True),
+        (make_candle(0, state=State.FINAL, close=Decimal("18380")), False),
+        (make_candle(2), True),
+        (make_candle(0, pair="ETH-USD"), True),
+    ],
+    ids=["the same values", "other values", "not the newest", "the next minute", "another pair"],
+)
+def test_received_lines_are_those_of_the_line_protocol(candle: Candle, is_shown: bool) -> None:
+    show = ReceivedLines()
+    show(make_candle(1))
+
+    assert (show(candle) is not None) == is_shown
 
 
 def test_a_json_line_has_everything_that_is_known() -> None:

@@ -1,0 +1,36 @@
+"""Where a server is: checked before anything is sent, shown without its password."""
+
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from ingest.masking import mask_password
+from web.addresses import is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The address of a server of ours; ``shown`` is for people."""
+
+    url: str
+    shown: str
+    #: Of this machine: a proxy for the way out is none for the way to it.
+    is_here: bool
+
+    @classmethod
+    def parse(cls, url: str, example: str) -> Self:
+        """Read an address that has a scheme of the example's, with or without TLS.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        scheme = urlsplit(example).scheme
+        try:
+            parts = urlsplit(url)
+            is_good = parts.scheme in (scheme, scheme + "s") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise ValueError(f"{mask_password(url)!r} is no address: expected one like {example}")
+        host = parts.hostname or ""
+        return cls(url, mask_password(url), host == "localhost" or is_loopback(host))
