@@ -6,13 +6,13 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from ingest.candle import check_pair
 from ingest.errors import CandleError
 from workers.exit_status import DOCTOR_EXPLAINED, EXPLAINED
 from workers.letters import Place
 from workers.policies import POLICIES
+from workers.server_address import split_address
 from workers.since import EXPECTED, join_times, parse_since
 
 _BRIDGES: Final = (
@@ -205,9 +205,10 @@ def _place(text: str) -> Place:
 
 def _url(example: str, *schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected an address like {example}")
+        try:
+            parts = split_address(text, example, *schemes)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
         # Whether a WebSocket server lives is asked as any other server is.
         return f"{parts.scheme.replace('ws', 'http')}://{parts.netloc}{parts.path.rstrip('/')}"
 

@@ -2,13 +2,13 @@
 
 import time
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import typer
 
 from ingest.candle import EXCHANGE_PATTERN, Interval, check_pair
 from ingest.errors import CandleError
 from web.settings import Settings
+from workers.server_address import split_address
 from workers.since import EXPECTED, parse_since
 
 EXIT_STATUS: Final = """\b
@@ -67,9 +67,10 @@ def _websocket(text: str) -> str:
 
 
 def _address(text: str, example: str, *schemes: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise typer.BadParameter(f"{text!r}: expected an address like {example}")
+    try:
+        split_address(text, example, *schemes)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     return text.rstrip("/")
 
 

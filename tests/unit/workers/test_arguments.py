@@ -42,6 +42,8 @@ def test_a_websocket_server_is_asked_over_http() -> None:
     [
         (["doctor", "--rest", "ws://x"], "'ws://x': expected an address like http://127.0.0.1:8080"),
         (["doctor", "--ws", "localhost:3004"], "'localhost:3004': expected an address like ws://127.0.0.1:3004"),
+        (["doctor", "--rest", "http://h:99999"], "'http://h:99999': expected an address like http://127.0.0.1:8080"),
+        (["doctor", "--ws", "ws://[::1"], "'ws://[::1': expected an address like ws://127.0.0.1:3004"),
         (["verify", "--since", "-2x"], "'-2x' is no time, expected a duration like -2h"),
         (["verify", "--since", "2999-01-01"], "'2999-01-01' lies in the future"),
         (["verify", "--wait", "nan"], "'nan': expected seconds from 0 to 3,600"),
