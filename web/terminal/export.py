@@ -7,8 +7,9 @@ whole page. The file gets its name once it is complete.
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from typing import IO
 import msgspec
 
 from ingest.candle import Interval
+from ingest.settings import mask_password
 from web.client import Client
 from web.client.paging import Range
 from web.terminal.layouts import LAYOUTS, PAGE, ExportFormat, Layout, require_parquet, write_parquet
@@ -74,14 +76,11 @@ class Export:
             ClientError: If the server does not answer, or refuses; what has come is kept.
             ExportError: If the file cannot be written or continued.
         """
-        try:
-            with self._opened() as part:
-                if not self.progress.is_complete:
-                    self._read(client, part, show_progress)
-                # Still locked: the same command, started again, must not write what this one gives its name.
-                self._finish(show_progress)
-        except OSError as error:  # a full disk, a folder that is not ours
-            raise ExportError(f"{error.filename or self._part}: {error.strerror or error}") from error
+        with _as_sentence(self._part), self._opened() as part:
+            if not self.progress.is_complete:
+                self._read(client, part, show_progress)
+            # Still locked: the same command, started again, must not write what this one gives its name.
+            self._finish(show_progress)
         return self.progress.candles
 
     @property
@@ -95,17 +94,17 @@ class Export:
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        # Appending would put what comes behind a half-written page.
-        with self._part.open("r+b" if self._part.exists() else "w+b") as part:
-            try:
-                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ExportError(f"{self._part} is being written by another process") from None
+        with _locked(self._part) as part:
             if part.seek(0, os.SEEK_END) < self.progress.bytes:
                 raise ExportError(f"{self._part} is shorter than it was: remove it to begin anew")
             part.truncate(self.progress.bytes)
             part.seek(self.progress.bytes)
-            yield part
+            try:
+                yield part
+            finally:
+                if not self.progress.bytes and not self.progress.is_complete:
+                    # Nothing to go on behind. Still locked, so it is nobody else's.
+                    self._part.unlink(missing_ok=True)
 
     def _read(self, client: Client, part: IO[bytes], show_progress: ShowProgress) -> None:
         progress, interval_ms = self.progress, Interval(self.progress.request.interval).milliseconds
@@ -170,12 +169,12 @@ def prepare(target: Path, request: Request, milliseconds_of: Callable[[str], int
     """
     if request.format is ExportFormat.PARQUET:
         require_parquet()
-    if request.format is ExportFormat.FREQTRADE and target.is_dir():
-        target = target / freqtrade_name(request.pair, Interval(request.interval))
-    if target.is_dir() or not target.parent.is_dir():
-        raise ExportError(f"{target}: expected the name of a file in a folder that exists")
-    held = _load(_beside(target, ".progress"))
-    if held is not None and _beside(target, ".part").exists():
+    # It lies beside the file for as long as an export is interrupted.
+    request = msgspec.structs.replace(request, url=mask_password(request.url))
+    with _as_sentence(target):
+        target = _file_of(target, request)
+        held = _load(_beside(target, ".progress")) if _beside(target, ".part").exists() else None
+    if held is not None:
         if held.request != request:
             raise ExportError(
                 f"{_beside(target, '.part')} is of another export that was interrupted: repeat that one's command, "
@@ -203,6 +202,53 @@ def _span_of(client: Client, progress: Progress) -> tuple[int, int]:
             earliest = since_ms if series.earliest is None else max(series.earliest, since_ms)
             return earliest, progress.until_ms if series.newest is None else min(series.newest, progress.until_ms)
     return since_ms, progress.until_ms
+
+
+def _file_of(target: Path, request: Request) -> Path:
+    """The file that gets its name when it is complete, and may have it already."""
+    if request.format is ExportFormat.FREQTRADE and target.is_dir():
+        target = target / freqtrade_name(request.pair, Interval(request.interval))
+    if target.is_dir() or not target.parent.is_dir():
+        raise ExportError(f"{target}: expected the name of a file in a folder that exists")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(target.stat().st_mode):
+            raise ExportError(f"{target} is no regular file and must not be replaced: expected another name")
+    # The name would replace a link, not what it leads to.
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
+
+
+@contextmanager
+def _as_sentence(file: Path) -> Iterator[None]:
+    """While files are written: a full disk, a folder that is not ours and the like become an `ExportError`."""
+    try:
+        yield
+    except BrokenPipeError:  # of those who do not read our progress
+        raise
+    except OSError as error:
+        raise ExportError(f"{error.filename or file}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """The file of this name, made if there is none, while no other process may write it."""
+    while True:
+        # Appending would put what comes behind a half-written page, and "w" empty what another one writes.
+        with open(path, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o666)) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ExportError(f"{path} is being written by another process") from None
+            if _has_name(file, path):
+                yield file
+                return
+            # Whoever had it until just now has removed it, or given it its name.
+
+
+def _has_name(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _beside(target: Path, ending: str) -> Path:
