@@ -21,6 +21,7 @@ from ingest.feed import Feed
 from ingest.health import Progress, serve_health, start_watchdog
 from ingest.intake import Intake
 from ingest.log import configure_logging
+from ingest.output import ends_when_unread
 from ingest.producer import CandleProducer, kafka_client
 from ingest.revision import HybridClock
 from ingest.settings import Settings
@@ -63,9 +64,10 @@ def main(arguments: Sequence[str] | None = None, *, clock: Clock | None = None) 
         arguments: Words of the command line; None: the process's own.
         clock: The time as ``run`` knows it; None: the machine's.
     """
-    options = _parser().parse_args(arguments)
-    if options.command == "check-config":
-        return check_config(Settings.from_env)
+    with ends_when_unread():
+        options = _parser().parse_args(arguments)
+        if options.command == "check-config":
+            return check_config(Settings.from_env)
     try:
         settings = Settings.from_env()
         adapters = {exchange: adapter_for(exchange, settings) for exchange in settings.exchange}

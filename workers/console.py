@@ -4,13 +4,12 @@ Results go to standard output, progress and errors to standard error. Text from 
 reaches a terminal: a payload could otherwise move the cursor or change the title.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 import msgspec
 from rich import box
@@ -40,8 +39,8 @@ class Output:
         """``as_json``: JSON lines even on a terminal."""
         self._stdout, self._stderr = stdout or sys.stdout, stderr or sys.stderr
         self.as_json = as_json or not self._stdout.isatty()
-        self._people = Console(file=self._stdout, highlight=False)
-        self._watchers = Console(file=self._stderr, highlight=False)
+        self._people = _Console(file=self._stdout, highlight=False)
+        self._watchers = _Console(file=self._stderr, highlight=False)
 
     def line(self, record: Mapping[str, Any]) -> None:
         """Write one JSON line; decimals as exact numbers."""
@@ -111,15 +110,17 @@ class ProgressLines:
         self._stream.flush()
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        # Called while it is handled. Rich would end the process with 1, which means something else here.
+        self.quiet = True
+        raise
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s", "progress.data.speed")
-
-
-def drop_output() -> None:
-    """Write nothing more, after nobody reads it: the interpreter would complain while it closes standard output."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

@@ -10,9 +10,8 @@ DIFFERENT: Final = 1
 USAGE: Final = 2
 #: Kafka or the store does not answer, or lacks the topic.
 UNAVAILABLE: Final = 3
-#: Ended by Ctrl-C, and: nobody reads the output any more. As shells count them.
+#: Ended by Ctrl-C. As shells count it; so is 141, see `ingest.output`.
 INTERRUPTED: Final = 130
-OUTPUT_CLOSED: Final = 141
 
 EXPLAINED: Final = """exit status:
   0  done, nothing is wrong

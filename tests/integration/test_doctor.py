@@ -178,6 +178,19 @@ def test_a_pipe_gets_a_line_for_each_and_a_sum(environment: dict[str, str]) -> N
     ) in lines
 
 
+def test_somebody_who_does_not_read_it_is_nothing_that_is_broken(environment: dict[str, str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "workers", "doctor"]
+
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(writer)
+
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def test_a_terminal_gets_a_table_with_colours_unless_it_wants_none(environment: dict[str, str]) -> None:
     status, text = run_on_terminal(environment, "doctor")
     plain_status, plain = run_on_terminal(environment | {"NO_COLOR": "1"}, "doctor")

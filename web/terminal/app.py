@@ -5,22 +5,34 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from ingest.candle import Interval
 from ingest.check_config import check_config
+from ingest.errors import CandleError, SettingsError
 from ingest.log import configure_logging
-from web.client import Client, ClientError, Refused, stream
+from web.client import Client, ClientError, NotInstalled, Refused, stream
 from web.settings import Settings
 from web.terminal import options
 from web.terminal.export import ExportError, Request, prepare
 from web.terminal.layouts import ExportFormat
 from web.terminal.tail import ReceivedLines, json_line, tail
 from web.terminal.top import Top
-from workers.console import Output, drop_output
-from workers.exit_status import DIFFERENT, INTERRUPTED, OUTPUT_CLOSED, UNAVAILABLE, USAGE
+from workers.console import Output
+from workers.exit_status import DIFFERENT, UNAVAILABLE, USAGE
+from workers.outcome import status_of
+
+#: What errors mean, the special ones first.
+_STATUSES: Final = {
+    Refused: DIFFERENT,
+    NotInstalled: USAGE,
+    ClientError: UNAVAILABLE,
+    ExportError: USAGE,
+    SettingsError: USAGE,
+    CandleError: USAGE,
+}
 
 # Plain text: help is read in pipes and by screen readers as well.
 app = typer.Typer(
@@ -184,27 +196,16 @@ def top_command(
       python -m web top --json -n 1
     """
     output = Output(json)
-    top = Top(output, options.rest_url(url), options.websocket_url(ws_url), exchange, count)
-    _finish(lambda: asyncio.run(top.run()), output)
+
+    def run() -> None:
+        top = Top(output, options.rest_url(url), options.websocket_url(ws_url), exchange, count)
+        asyncio.run(top.run())
+
+    _finish(run, output)
 
 
 def _finish(command: Callable[[], None], output: Output) -> None:
     """Carry a command out and end with its exit status."""
     # What a command has to say is its result; of its libraries only what went wrong.
     configure_logging("error", None)
-    try:
-        command()
-    except Refused as error:
-        output.error(str(error))
-        raise typer.Exit(DIFFERENT) from None
-    except ClientError as error:
-        output.error(str(error))
-        raise typer.Exit(UNAVAILABLE) from None
-    except ExportError as error:
-        output.error(str(error))
-        raise typer.Exit(USAGE) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        drop_output()
-        raise typer.Exit(OUTPUT_CLOSED) from None
+    raise typer.Exit(status_of(command, output, _STATUSES))

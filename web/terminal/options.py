@@ -15,8 +15,8 @@ EXIT_STATUS: Final = """\b
 exit status:
   0    done
   1    the server refuses it: an unknown pair, for example
-  2    bad usage, a bad setting, or a file that cannot be written
-  3    the server does not answer
+  2    bad usage, a bad setting, a file that cannot be written, or a package that is missing
+  3    the server does not answer, or what answers is not this server
   130  ended by Ctrl-C
   141  nobody reads the output any more
 """

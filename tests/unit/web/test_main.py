@@ -1,5 +1,8 @@
 """``python -m web``: the settings of all layers before anything is started, and what is said about bad usage."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from web.__main__ import main
@@ -59,6 +62,11 @@ def test_every_bad_setting_gets_its_sentence(
         (["tail", "BTC-USD", "--since", "tomorrow"], "'tomorrow' is no time, expected a duration like -2h"),
         (["tail", "BTC-USD", "--url", "localhost:8080"], "expected an address like http://127.0.0.1:8080"),
         (["tail", "BTC-USD", "--ws-url", "http://x"], "expected an address like ws://127.0.0.1:3004"),
+        (
+            ["tail", "BTC-USD", "--url", "http://h:abc"],
+            "'http://h:abc': expected an address like http://127.0.0.1:8080",
+        ),
+        (["top", "--ws-url", "ws://h:99999"], "'ws://h:99999': expected an address like ws://127.0.0.1:3004"),
         (["tail"], "Missing argument 'PAIR'"),
         (["export", "BTC-USD"], "Missing option '--output'"),
         (["export", "BTC-USD", "-o", "x", "--format", "xls"], "'xls' is not one of 'csv', 'ndjson', 'parquet'"),
@@ -74,6 +82,29 @@ def test_bad_usage_is_one_sentence_and_status_2(
     shown = capsys.readouterr()
     assert (status, shown.out) == (2, "")
     assert sentence in " ".join(shown.err.split())
+
+
+@pytest.mark.parametrize("words", [["tail", "BTC-USD"], ["export", "BTC-USD", "-o", "file"], ["top"]])
+def test_a_bad_setting_is_its_sentence_and_status_2_in_every_command(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "0")
+
+    status = main(words)
+
+    expected = "WEB_CONCURRENCY='0': expected greater than or equal to 1\n"
+    assert (status, *capsys.readouterr()) == (2, "", expected)
+
+
+def test_a_package_that_is_missing_is_a_sentence_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+
+    status = main(["export", "BTC-USD", "-o", str(tmp_path / "file"), "--format", "parquet"])
+
+    expected = "--format parquet needs pyarrow, which is not installed: pip install pyarrow\n"
+    assert (status, *capsys.readouterr()) == (2, "", expected)
 
 
 @pytest.mark.parametrize("command", ["tail", "export", "top", "check-config"])

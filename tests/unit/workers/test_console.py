@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import pytest
@@ -48,6 +48,19 @@ def test_a_cell_is_no_markup() -> None:
 
     assert "[red]x[/red] \\x1b[31m" in stdout.getvalue()
     assert "\x1b" not in stdout.getvalue()
+
+
+class Unread(io.StringIO):
+    """A pipe that nobody reads any more."""
+
+    def write(self, _text: str, /) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("write", [lambda output: output.say("x"), lambda output: output.table(["x"], [["y"]])])
+def test_that_nobody_reads_is_an_error_and_not_the_end_of_the_process(write: Callable[[Output], None]) -> None:
+    with pytest.raises(BrokenPipeError):
+        write(Output(stdout=Unread()))
 
 
 def test_progress_nobody_watches_is_a_line_every_few_seconds() -> None:
