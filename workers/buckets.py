@@ -104,7 +104,13 @@ class Buckets:
             left = self._write(versions, stored)
             outcomes[Outcome.WRITTEN] += len(versions) - len(left)
             made = {bucket: versions[bucket] for bucket in versions.keys() - stored.keys() - set(left)}
-            outcomes += self._close_overtaken(made, newest)
+            # One that stands as it is may have been left open by a writer that died before it could look.
+            standing = {
+                bucket: candle
+                for bucket, candle in stored.items()
+                if bucket not in versions and newest.of(bucket) < bucket.end
+            }
+            outcomes += self._close_overtaken(made | standing, newest)
         return outcomes
 
     def _versions(
@@ -143,7 +149,7 @@ class Buckets:
         return self.recompute(sorted(set(left_open)), newest)
 
     def _close_overtaken(self, made: Mapping[Bucket, Candle], newest: Newest) -> Counter[Outcome]:
-        """Close those of the new candles after which another writer made one while these were not there yet.
+        """Close those of these candles after which another writer made one while these were not there yet.
 
         It looked for them in vain; whatever it looked after was written before, so whoever asks now finds it.
         """

@@ -2,7 +2,7 @@
 
 from urllib.parse import SplitResult, urlsplit
 
-from ingest.settings import mask_password
+from ingest.masking import mask_password
 
 
 def split_address(text: str, example: str, *schemes: str) -> SplitResult:

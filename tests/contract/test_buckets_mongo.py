@@ -2,18 +2,20 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from ingest.candle import Candle, Interval, Series, State
 from ingest.revision import rank_of
 from tests.conftest import make_candle
 from workers.buckets import Buckets, Newest, Outcome, levels_of
 from workers.documents import Document
+from workers.errors import StoreUnavailable
 from workers.rollup import LEVELS, Bucket
 from workers.store import CandleStore
 
@@ -205,26 +207,39 @@ def test_history_that_comes_late_is_over_at_once(store: CandleStore) -> None:
     assert (five.state, five.minutes) == (State.PROVISIONAL, 3)
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["it looks", "it dies before it looks"])
 def test_a_candle_that_another_writer_overtakes_while_it_is_made_is_closed(
-    store: CandleStore, client: MongoClient[Document], database: str, monkeypatch: pytest.MonkeyPatch
+    store: CandleStore, client: MongoClient[Document], database: str, monkeypatch: pytest.MonkeyPatch, dies: bool
 ) -> None:
     first, second = [minute(number) for number in range(3)], minute(61)
     other = CandleStore(client, database, "candles")
-    learn = Buckets._learn
-    overtaken: list[Series] = []
+    learn, close_overtaken = Buckets._learn, Buckets._close_overtaken
+    asked: list[Series] = []
+    happened: list[str] = []
 
     def learn_and_be_overtaken(buckets: Buckets, newest: Newest, all_minutes: Sequence[Series]) -> None:
         learn(buckets, newest, all_minutes)
-        if all_minutes and not overtaken:
-            overtaken.extend(all_minutes)
+        if all_minutes and not asked:
+            asked.extend(all_minutes)
             assert other.write([second]) == []
             other.roll_up([second])
+            happened.append("overtaken")
+
+    def die(buckets: Buckets, made: Mapping[Bucket, Candle], newest: Newest) -> Counter[Outcome]:
+        if dies and happened == ["overtaken"] and made:
+            happened.append("died")
+            raise PyMongoError("nobody looks")
+        return close_overtaken(buckets, made, newest)
 
     assert store.write(first) == []
     monkeypatch.setattr(Buckets, "_learn", learn_and_be_overtaken)
+    monkeypatch.setattr(Buckets, "_close_overtaken", die)
+    if dies:
+        with pytest.raises(StoreUnavailable):
+            store.roll_up(first)
     store.roll_up(first)
 
-    assert overtaken == [MINUTES]
+    assert (asked, happened) == ([MINUTES], ["overtaken", "died"] if dies else ["overtaken"])
     found = {interval: store.find(of(interval), limit=10, newest_first=False) for interval in LEVELS}
     over = {Interval.M5, Interval.M15, Interval.M30, Interval.H1}
     assert {interval for interval, candles in found.items() if candles[0].state is State.PROVISIONAL} == over
