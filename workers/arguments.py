@@ -9,10 +9,10 @@ from typing import Final
 
 from ingest.candle import check_pair
 from ingest.errors import CandleError
+from ingest.server_address import split_address
 from workers.exit_status import DOCTOR_EXPLAINED, EXPLAINED
 from workers.letters import Place
 from workers.policies import POLICIES
-from workers.server_address import split_address
 from workers.since import EXPECTED, join_times, parse_since
 
 _BRIDGES: Final = (

@@ -5,6 +5,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from ingest.masking import mask_password
+from ingest.server_address import split_address
 from web.addresses import is_loopback
 
 
@@ -25,12 +26,6 @@ class Address:
             ValueError: If it is none.
         """
         scheme = urlsplit(example).scheme
-        try:
-            parts = urlsplit(url)
-            is_good = parts.scheme in (scheme, scheme + "s") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_good = False
-        if not is_good:
-            raise ValueError(f"{mask_password(url)!r} is no address: expected one like {example}")
+        parts = split_address(url, example, scheme, scheme + "s")
         host = parts.hostname or ""
         return cls(url, mask_password(url), host == "localhost" or is_loopback(host))

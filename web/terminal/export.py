@@ -17,7 +17,7 @@ from typing import IO
 import msgspec
 
 from ingest.candle import Interval
-from ingest.settings import mask_password
+from ingest.masking import mask_password
 from web.client import Client
 from web.client.paging import Range
 from web.terminal.layouts import LAYOUTS, PAGE, ExportFormat, Layout, require_parquet, write_parquet

@@ -7,8 +7,8 @@ import typer
 
 from ingest.candle import EXCHANGE_PATTERN, Interval, check_pair
 from ingest.errors import CandleError
+from ingest.server_address import split_address
 from web.settings import Settings
-from workers.server_address import split_address
 from workers.since import EXPECTED, parse_since
 
 EXIT_STATUS: Final = """\b

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.server_address import split_address
+from ingest.server_address import split_address
 
 EXAMPLE = "http://127.0.0.1:8080"
 
