@@ -63,7 +63,9 @@ class Assigned:
         try:
             starts = finding.result(timeout=START_WAIT_SECONDS)
         except Exception:  # a time-out here, or the reason that `continue_starts` will see
-            self._consumer.incremental_assign(list(partitions))
+            # At some offset: without one the client asks for the commit, and may wait for that answer for ever, while
+            # no partition can be moved whose start it does not know (librdkafka 2.16, its issue 5586).
+            self._consumer.incremental_assign([each.at(OFFSET_BEGINNING) for each in assignments])
             self._consumer.pause(list(partitions))
             self._finding.append((assignments, finding))
             return

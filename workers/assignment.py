@@ -54,8 +54,10 @@ class Assignment:
 
     @property
     def position(self) -> int | None:
-        """The next offset to read; None while it is not known where."""
-        return None if self.start is None or self.seek_to is not None else self._next_offset
+        """The next offset to read, 0 for the earliest; None while it is not known where."""
+        if self.start is None:
+            return None
+        return self._next_offset if self.seek_to is None else max(self.seek_to, 0)
 
     def add(self, offset: int, key: bytes | None, value: bytes | None, now: float) -> Batch | None:
         """Add a record; returns the batch before it when the record does not fit in."""

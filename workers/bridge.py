@@ -120,7 +120,7 @@ class Bridge:
                     # outdated, and waits for another for ever (librdkafka 2.16, its issue 4898).
                     logger.warning("beginning with a fresh consumer", extra={"reason": str(error)})
                     metrics.BRIDGE_FRESH_CONSUMERS.labels(self._policy.name).inc()
-                    self._stall.replaced()
+                    self._stall.replaced(stalled=isinstance(error, ConsumerStalled))
                     self._leave()
                     self._connect()
                     self._join()

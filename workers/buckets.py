@@ -29,7 +29,7 @@ from workers.documents import (
 from workers.edges import find_edges
 from workers.errors import StoreUnavailable
 from workers.guarded_writes import GuardedWriter, refused_by_guard
-from workers.rollup import LEVELS, Bucket, bucket_of, recomputed
+from workers.rollup import LEVELS, Bucket, bucket_of, is_usable, recomputed
 
 #: At most so many candles at once: with what they are made of they fit into one answer of the store.
 MAX_BUCKETS: Final = 250
@@ -177,11 +177,11 @@ class Buckets:
 
     def _parts(self, buckets: Sequence[Bucket]) -> dict[Bucket, list[Candle]]:
         found: dict[Bucket, list[Candle]] = {bucket: [] for bucket in buckets}
-        ids = {_id_of(bucket.below, time): bucket for bucket in buckets for time in bucket.part_times}
+        ids = {_id_of(bucket.below, time): (bucket, time) for bucket in buckets for time in bucket.part_times}
         for document in self._find(ids):
-            part = candle_or_none(document)
-            if part is not None and part.series == ids[document["_id"]].below:
-                found[ids[document["_id"]]].append(part)
+            (bucket, opens), part = ids[document["_id"]], candle_or_none(document)
+            if is_usable(part, bucket.below, opens):
+                found[bucket].append(part)
         return found
 
     def _find(self, ids: Iterable[ObjectId]) -> Iterator[Document]:

@@ -38,6 +38,8 @@ def make_consumer(brokers: str, group: str, on_commit: OnCommit, fetch_wait_ms: 
             "auto.offset.reset": "earliest",
             # What is read ahead is memory; a full queue is looked at again soon rather than in a second.
             "queued.max.messages.kbytes": 4096,
+            # Nothing of an answer can be read before all of it has come, which over a slow link must not take long.
+            "fetch.max.bytes": 1024 * 1024,
             "fetch.queue.backoff.ms": 50,
             **gathering,
         }

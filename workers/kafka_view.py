@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -30,7 +31,7 @@ class KafkaView:
         # A consumer that consumes nothing: in librdkafka a question of the admin client may end the process.
         self._consumer = Consumer({**client_config(brokers), "group.id": "crypto-streams-reader"})
         self._monotonic, self._valid_seconds = monotonic, valid_seconds
-        self._asked_at = float("-inf")
+        self._asked_at, self._asked = float("-inf"), set[Place]()
         # None while Kafka does not answer.
         self._counts: dict[str, int] | None = None
         self._bounds: dict[Place, tuple[int, int]] = {}
@@ -39,19 +40,24 @@ class KafkaView:
         """Ask for these partitions, unless that was just done; waits two seconds if Kafka does not answer."""
         wanted = set(places)
         now = self._monotonic()
-        if now - self._asked_at < self._valid_seconds and (self._counts is None or wanted <= self._bounds.keys()):
+        if now - self._asked_at < self._valid_seconds and (self._counts is None or wanted <= self._asked):
             return
-        self._asked_at = now
+        self._asked_at, self._asked = now, wanted
         self._counts, self._bounds = None, {}
         try:
             # All topics: asking for one by name would make it where the broker makes topics by itself.
             topics = self._consumer.list_topics(timeout=_ANSWER_SECONDS).topics
-            for topic, partition in wanted:
+        except KafkaException:
+            return
+        led = {
+            (name, each.id) for name, topic in topics.items() for each in topic.partitions.values() if each.leader >= 0
+        }
+        with suppress(KafkaException):
+            # Nobody answers for a partition without a leader, and what is known of the others counts.
+            for topic, partition in wanted & led:
                 place = TopicPartition(topic, partition)
                 first, end = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
                 self._bounds[topic, partition] = first, end
-        except KafkaException:
-            return
         self._counts = {name: len(topic.partitions) for name, topic in topics.items()}
 
     def partitions(self, topics: Iterable[str]) -> int | None:
@@ -74,7 +80,7 @@ class KafkaView:
 
     @property
     def bounds(self) -> Bounds | None:
-        """Of the partitions that were asked for last; None if Kafka did not answer."""
+        """Of the partitions that were asked for last and have a leader; None if Kafka did not answer."""
         return None if self._counts is None else self._bounds
 
     @property

@@ -26,7 +26,7 @@ from ingest.candle import Candle, Interval, Series
 from ingest.revision import rank_of, time_us_of
 from workers.differences import Difference, Kind, changes
 from workers.documents import document_id, series_hash
-from workers.rollup import LEVELS, Bucket, open_time, roll_up
+from workers.rollup import LEVELS, Bucket, is_usable, open_time, roll_up
 
 #: All intervals in the order in which they have to be read, so that none lacks what one that was read before contains:
 #: whoever writes candles begins with the smallest.
@@ -135,15 +135,8 @@ def newest_minute(minutes: Mapping[int, Candle | None], horizon_us: int) -> int:
 
 
 def _usable(series: Series, held: Mapping[int, Candle | None]) -> dict[int, Candle]:
-    """What can be computed with: a candle of this series that lies where it belongs, and holds numbers."""
-    return {
-        opens: each
-        for opens, each in held.items()
-        if each is not None
-        and each.series == series
-        and each.timestamp == opens
-        and all(value.is_finite() for value in each.values)
-    }
+    """What can be computed with."""
+    return {opens: each for opens, each in held.items() if is_usable(each, series, opens)}
 
 
 def _unusable(bucket: Bucket, computed: Candle | None, stored: Candle | None) -> Difference:

@@ -11,7 +11,7 @@ of its pair comes. From then on neither is asked again, but for corrections of w
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import chain
 from typing import Final
 from weakref import WeakSet
@@ -109,6 +109,8 @@ class LargerLive:
 
     def _publish(self, candles: Sequence[Candle]) -> bool:
         """Publish; False if the live side did not answer, and nothing is known."""
+        if not candles:
+            return True
         try:
             for start in range(0, len(candles), _CANDLES_AT_ONCE):
                 some = candles[start : start + _CANDLES_AT_ONCE]
@@ -143,10 +145,12 @@ class Partition:
         self.owed_from: int | None = None
 
     def __call__(self, rows: Rows) -> Refused | None:
-        """Take in a batch; returns the rows that cannot be read, None if so much waits that Kafka has to hold more."""
+        """Take in a batch; returns the rows that cannot be read, None if so much waits that Kafka has to hold them."""
         if len(self.unpublished) + sum(self._towers[series].behind for series in self._behind) >= MAX_WAITING:
             return None
         offsets, candles, refused = read_candles(rows)
+        if not self._make_room({candle.series for candle in candles}):
+            return None
         now = self._shared.monotonic()
         for offset, candle in zip(offsets, candles, strict=True):
             minutes = candle.series
@@ -194,12 +198,16 @@ class Partition:
     def _tower(self, minutes: Series) -> Tower:
         tower = self._towers.get(minutes)
         if tower is None:
-            if len(self._towers) >= MAX_TOWERS:
-                # The others are loaded once more.
-                for held in (self._towers, self._behind, self._urgent, self._owed):
-                    held.clear()
             tower = self._towers[minutes] = Tower(minutes)
         return tower
+
+    def _make_room(self, wanted: Set[Series]) -> bool:
+        """Whether so many towers may be held, perhaps without those that are idle: these are loaded once more."""
+        if len(self._towers.keys() | wanted) <= MAX_TOWERS:
+            return True
+        busy = wanted | self._owed.keys() | self._behind.keys()
+        self._towers = {series: tower for series, tower in self._towers.items() if series in busy}
+        return len(self._towers.keys() | wanted) <= max(MAX_TOWERS, len(wanted))
 
 
 _lock = threading.Lock()

@@ -138,6 +138,6 @@ def read_programs(client: "redis.Redis") -> list[Program]:
     for text in texts.values():
         try:
             programs.append(_decoder.decode(text))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
     return sorted(programs, key=lambda each: (each.program, each.started, each.instance))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from decimal import MAX_PREC, Context
 from functools import reduce
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from msgspec.structs import replace
 
@@ -133,6 +133,16 @@ def recomputed(bucket: Bucket, parts: Sequence[Candle], held: Candle | None, new
     over = (held is not None and held.state.is_closed) or is_over(bucket, parts, newest_ms)
     computed = roll_up(bucket, parts, is_over=over)
     return None if computed is None else next_version(computed, held)
+
+
+def is_usable(candle: Candle | None, series: Series, timestamp: int) -> TypeGuard[Candle]:
+    """Whether what lies where a candle of this series and open time belongs is that candle, and holds numbers."""
+    return (
+        candle is not None
+        and candle.series == series
+        and candle.timestamp == timestamp
+        and all(value.is_finite() for value in candle.values)
+    )
 
 
 def next_version(computed: Candle, held: Candle | None) -> Candle | None:

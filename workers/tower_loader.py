@@ -17,6 +17,7 @@ from workers.documents import document_id, series_hash
 from workers.errors import StoreUnavailable
 from workers.live import candles_key
 from workers.outage import Outage
+from workers.rollup import is_usable
 from workers.store import CandleStore, deadline
 from workers.tower import Place, Tower
 
@@ -98,10 +99,11 @@ class TowerLoader:
 
     def _stored(self, places: Collection[Place]) -> Iterator[Candle]:
         store = self._get_store()
-        ids = [document_id(series_hash(series), timestamp) for series, timestamp in places]
+        by_id = {document_id(series_hash(series), timestamp): (series, timestamp) for series, timestamp in places}
+        ids = list(by_id)
         for start in range(0, len(ids), _IDS_AT_ONCE):
             found = store.read_many(ids[start : start + _IDS_AT_ONCE])
-            yield from (candle for candle in found.values() if candle is not None)
+            yield from (candle for id_, candle in found.items() if is_usable(candle, *by_id[id_]))
 
     def _held_live(self, places: Iterable[Place]) -> Iterator[Candle]:
         with self._client.pipeline(transaction=False) as pipeline:
@@ -119,8 +121,9 @@ class TowerLoader:
             return set()
         store = self._get_store()
         times = {int(name) for name in self._client.hkeys(candles_key(minutes)) if name.isdigit()}
-        times |= {candle.timestamp for candle in store.find(minutes, until_ms=before_ms - 1, limit=1)}
-        return times | {candle.timestamp for candle in store.find(minutes, limit=1)}
+        # Of these alone the open times matter, so they may be anything.
+        times |= set(store.edges([minutes], newest=True, until_ms=before_ms - 1).values())
+        return times | set(store.edges([minutes], newest=True).values())
 
 
 def _groups(towers: Iterable[Tower]) -> Iterator[list[Tower]]:

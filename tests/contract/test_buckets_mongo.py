@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
@@ -243,6 +245,20 @@ def test_a_candle_that_another_writer_overtakes_while_it_is_made_is_closed(
     found = {interval: store.find(of(interval), limit=10, newest_first=False) for interval in LEVELS}
     over = {Interval.M5, Interval.M15, Interval.M30, Interval.H1}
     assert {interval for interval, candles in found.items() if candles[0].state is State.PROVISIONAL} == over
+
+
+@pytest.mark.parametrize("damage", [Decimal128("NaN"), Int64(0)], ids=str)
+def test_a_minute_that_cannot_be_computed_with_is_none(
+    store: CandleStore, client: MongoClient[Document], database: str, damage: Decimal128 | Int64
+) -> None:
+    minutes = [minute(number) for number in range(3)]
+    assert store.write(minutes) == []
+    changed = {"$set": {"timestamp" if isinstance(damage, Int64) else "open": damage}}
+    assert client[database].candles.update_one({"timestamp": DAY_MS}, changed).modified_count == 1
+
+    store.roll_up(minutes)
+
+    assert {interval: store.find(of(interval), limit=1)[0].minutes for interval in LEVELS} == dict.fromkeys(LEVELS, 2)
 
 
 def test_a_document_that_is_no_candle_holds_up_nothing_else(

@@ -22,12 +22,15 @@ from ingest.topics import CANDLES, FEEDS
 from tests.conftest import MINUTE_MS, make_candle
 from tests.integration.bridge_bench import (
     FANOUT,
+    PATIENCE_SECONDS,
     BridgeBench,
     Running,
     wait_until,
 )
 from tests.integration.tcp_forwarder import Forwarder
 from workers import metrics
+from workers.assigned import Assigned
+from workers.assignment import Assignment
 from workers.broker import make_broker
 from workers.commits import TRUST_SECONDS
 from workers.documents import Document, series_hash
@@ -318,16 +321,45 @@ def test_a_topic_recreated_under_a_running_bridge_is_read_with_a_fresh_consumer(
 
 
 def test_a_consumer_that_gets_nothing_of_what_kafka_holds_is_replaced(
-    bench: BridgeBench, caplog: pytest.LogCaptureFixture
+    bench: BridgeBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, after = versions(200), [make_candle(number) for number in range(100, 150)]
-    running = bridge_all(bench, before)
+    bridge = bridge_all(bench, before).bridge
+    consumer = bridge._consumer
+    is_deaf = threading.Event()
 
-    # From now on its client gives it nothing, and no error either.
-    running.bridge._consumer.pause([each.at() for each in running.bridge._assigned])
+    def deafen() -> None:
+        # From now on its client gives it nothing, and no error either.
+        if bridge._consumer is consumer:
+            consumer.pause([each.at() for each in bridge._assigned])
+            is_deaf.set()
+
+    # In the bridge's own thread: a consumer that is being polled lets nobody else in.
+    monkeypatch.setattr(bridge, "_push_back", deafen)
+    assert is_deaf.wait(PATIENCE_SECONDS)
     bench.produce_candles(after)
 
     bench.wait_stored(before + after)
+    assert "beginning with a fresh consumer" in caplog.messages
+
+
+def test_partitions_that_cannot_be_moved_to_their_start_are_read_by_a_fresh_consumer(
+    bench: BridgeBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seek = Assigned._seek
+    refusing: list[Assigned] = []
+
+    def refuse(assigned: Assigned, assignment: Assignment) -> None:
+        if not refusing:
+            refusing.append(assigned)
+        if assigned is not refusing[0]:
+            seek(assigned, assignment)
+
+    monkeypatch.setattr(Assigned, "_seek", refuse)
+    monkeypatch.setattr("workers.assigned.START_WAIT_SECONDS", 0)
+
+    bridge_all(bench, versions(200))
+
     assert "beginning with a fresh consumer" in caplog.messages
 
 

@@ -7,11 +7,15 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
+from pymongo import MongoClient
 
 from ingest.candle import Candle, Interval, Series, State
 from ingest.codec import encode_candle
 from tests.conftest import FakeClock, make_candle
 from tests.integration.tcp_forwarder import Forwarder
+from workers.documents import Document, document_of
 from workers.larger_live import UNWATCHED_SECONDS, LargerLive
 from workers.live import LiveSide, candles_channel, candles_key
 from workers.rollup import LEVELS
@@ -33,7 +37,15 @@ def minutes(client: "redis.Redis") -> Iterator[Series]:
     """A pair that no other test has."""
     series = Series(f"t{uuid.uuid4().hex[:12]}", "BTC-USD", Interval.M1)
     yield series
-    client.delete(*(candles_key(series._replace(interval=interval)) for interval in Interval))
+    for key in client.scan_iter(f"live:{{{series.exchange}|*"):
+        client.delete(key)
+
+
+@pytest.fixture
+def mongo(mongo_uri: str) -> Iterator[MongoClient[Document]]:
+    """A client of the store's server."""
+    with MongoClient[Document](mongo_uri) as client:
+        yield client
 
 
 @pytest.fixture
@@ -100,6 +112,60 @@ def test_the_first_row_that_is_owed_counts(larger: LargerLive, minutes: Series) 
     partition(rows(minute(minutes, 1, State.OPEN), first=200))
 
     assert partition.owed_from == 100
+
+
+def test_pairs_that_are_owed_stay_and_kafka_holds_the_rows_of_others(
+    larger: LargerLive, client: "redis.Redis", minutes: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.larger_live.MAX_TOWERS", 2)
+    first, second, third = (minutes._replace(pair=pair) for pair in ("BTC-USD", "ETH-USD", "LTC-USD"))
+    partition = larger.begin()
+
+    taken = partition(rows(*(minute(series, 0, State.FINAL) for series in (first, second))))
+    refused = partition(rows(minute(third, 0, State.FINAL), first=102)), partition.owed_from
+    larger.upkeep()
+    afterwards = partition(rows(minute(third, 0, State.FINAL), first=102))
+    larger.upkeep()
+
+    assert (taken, refused, afterwards) == ([], (None, 100), [])
+    assert (partition.owed_from, [held(client, series) for series in (first, second, third)]) == (None, [all_of(1)] * 3)
+
+
+def test_more_pairs_in_one_batch_than_are_kept_are_published(
+    larger: LargerLive, client: "redis.Redis", minutes: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.larger_live.MAX_TOWERS", 1)
+    all_series = [minutes._replace(pair=pair) for pair in ("BTC-USD", "ETH-USD")]
+    partition = larger.begin()
+
+    taken = partition(rows(*(minute(series, 0, State.FINAL) for series in all_series)))
+    larger.upkeep()
+
+    assert (taken, partition.owed_from) == ([], None)
+    assert [held(client, series) for series in all_series] == [all_of(1)] * 2
+
+
+@pytest.mark.parametrize("damage", [{"open": "much"}, {"open": Decimal128("NaN")}, {"timestamp": Int64(0)}], ids=str)
+def test_a_stored_document_that_is_no_candle_holds_up_nothing_else(
+    larger: LargerLive,
+    client: "redis.Redis",
+    store: CandleStore,
+    mongo: MongoClient[Document],
+    database: str,
+    minutes: Series,
+    damage: Document,
+) -> None:
+    stored = [minute(minutes, number, State.FINAL) for number in (-1, 0, 1)]
+    assert store.write(stored) == []
+    for candle in stored[:2]:
+        document = {"_id": document_of(candle)["_id"]}
+        assert mongo[database].candles.update_one(document, {"$set": damage}).modified_count == 1
+    partition = larger.begin()
+
+    partition(rows(minute(minutes, 2, State.FINAL)))
+    larger.upkeep()
+
+    assert (partition.owed_from, held(client, minutes)) == (None, all_of(2))
 
 
 def test_while_redis_is_away_kafka_holds_what_no_longer_fits(

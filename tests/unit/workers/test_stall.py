@@ -3,16 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.kafka_view import Place
-from workers.stall import LOOKS, LOOKS_AMONG_MOVING, MOST_PATIENCE, Stall
+from workers.kafka_view import Bounds, Place
+from workers.stall import LOOKS, LOOKS_AMONG_MOVING, MOST_IN_VAIN, MOST_PATIENCE, Stall
 
 HERE, THERE = ("candles", 0), ("candles", 1)
-BOUNDS = {HERE: (0, 100), THERE: (0, 100)}
+BOUNDS: Bounds = {HERE: (0, 100), THERE: (0, 100)}
 
 
-def looks_until_stalled(stall: Stall, positions: dict[Place, int], most: int = 10_000) -> int:
+def looks_until_stalled(stall: Stall, positions: dict[Place, int], bounds: Bounds = BOUNDS) -> int:
     """How many looks at these positions it takes."""
-    return next(number for number in range(1, most) if stall.look(positions, BOUNDS))
+    return next(number for number in range(1, 1000) if stall.look(positions, bounds))
 
 
 def test_a_partition_that_stands_below_its_end_is_stalled() -> None:
@@ -56,11 +56,21 @@ def test_a_fresh_consumer_at_the_same_place_is_given_longer_each_time() -> None:
     stall = Stall()
 
     needed = []
-    for _ in range(7):
-        needed.append(looks_until_stalled(stall, {HERE: 40}))
+    for end in range(100, 107):
+        needed.append(looks_until_stalled(stall, {HERE: 40}, {HERE: (0, end)}))
         stall.replaced()
 
     assert needed == [LOOKS * times for times in (1, 2, 4, 8, 16, MOST_PATIENCE, MOST_PATIENCE)]
+
+
+def test_where_fresh_consumers_get_no_further_there_is_nothing_until_something_comes() -> None:
+    stall = Stall()
+    for _ in range(MOST_IN_VAIN):
+        looks_until_stalled(stall, {HERE: 99})
+        stall.replaced()
+
+    assert not any(stall.look({HERE: 99}, BOUNDS) for _ in range(1000))
+    assert looks_until_stalled(stall, {HERE: 99}, {HERE: (0, 101)}) == LOOKS
 
 
 def test_a_fresh_consumer_that_got_on_is_given_as_long_as_the_first() -> None:
