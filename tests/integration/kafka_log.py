@@ -70,6 +70,24 @@ def wait_until(claim: str, holds: Callable[[], bool], timeout_seconds: float = 2
         time.sleep(0.05)
 
 
+def ready_topics(brokers: str) -> None:
+    """Make sure that the topics exist, and that each of their partitions has a leader that knows it is one."""
+    ensure_topics(brokers)
+    consumer = Consumer({**client_config(brokers), "group.id": "test-reader"})
+
+    def answer() -> bool:
+        try:
+            for topic, (partitions, _) in TOPICS.items():
+                for number in range(partitions):
+                    consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+        except KafkaException:
+            return False
+        return True
+
+    wait_until("the topics answer", answer)
+    consumer.close()
+
+
 def empty_topics(brokers: str) -> None:
     """Make sure that the topics exist and hold nothing: for tests of what a first start and a restart do."""
     ensure_topics(brokers)

@@ -16,9 +16,9 @@ from ingest.kafka import client_config
 from ingest.marks import Marks
 from ingest.producer import CandleProducer, kafka_client
 from ingest.tail import MAX_TAIL_RECORDS, TAIL_MS, Tail, read_tails
-from ingest.topics import CANDLES, FEEDS, ensure_topics
+from ingest.topics import CANDLES, FEEDS
 from tests.conftest import make_candle, minute
-from tests.integration.kafka_log import empty_topics
+from tests.integration.kafka_log import empty_topics, ready_topics
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -26,7 +26,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 @pytest.fixture
 def exchange(kafka_brokers: str) -> str:
     """The name of an exchange that this test alone uses."""
-    ensure_topics(kafka_brokers)
+    ready_topics(kafka_brokers)
     return f"t{uuid.uuid4().hex[:12]}"
 
 
