@@ -24,7 +24,7 @@ REV_EPOCH_US = 1_577_836_800_000_000
 FINAL_RANK = 3
 SERIES = 100
 #: Default health ports of the programs that may write candles.
-WRITERS = {"worker": 9111, "bridge": 9102}
+WRITERS = {"worker": 9111, "bridge": 9102, "rollup worker": 9113, "rollup bridge": 9104}
 
 
 def burst(records: int) -> Iterator[tuple[str, int, str, bytes]]:
@@ -64,7 +64,7 @@ def produce(stack: Stack, records: int) -> dict[tuple[str, int], str]:
 
 
 def persisted(stack: Stack) -> float:
-    """Candle versions that the store took, as the workers and the bridge count them."""
+    """Candle versions that the store took, as workers and bridges count them; who rolls up writes minutes as well."""
     return sum(counter(stack, port, "candles_persisted_total") for port in WRITERS.values())
 
 
@@ -106,7 +106,7 @@ def main() -> None:
         )
         with pymongo.MongoClient[dict[str, object]](f"mongodb://127.0.0.1:{stack.port(27017)}") as client:
             stored = client["crypto-streams"]["candles"].find(
-                {"exchange": "bench"}, {"pair": 1, "timestamp": 1, "close": 1}
+                {"exchange": "bench", "interval": "1m"}, {"pair": 1, "timestamp": 1, "close": 1}
             )
             found = [((str(row["pair"]), int(str(row["timestamp"]))), str(row["close"])) for row in stored]
     held = dict(found)
