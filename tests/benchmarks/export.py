@@ -27,7 +27,8 @@ from pymongo import MongoClient
 from ingest.candle import Candle, State
 from tests.conftest import make_candle, minute
 from tests.integration.exports import Ended, candles_held, end_export, export, pages_asked, store_quickly
-from tests.integration.web_processes import REST, free_port, running
+from tests.integration.web_processes import REST, running
+from tests.ports import free_port
 from web.answers import CANDLE_COLUMNS
 from web.terminal.layouts import PAGE
 from workers.documents import Document

@@ -30,7 +30,8 @@ from pymongo import MongoClient
 
 from ingest.candle import Candle, Interval, State
 from tests.conftest import MINUTE_MS, make_candle
-from tests.integration.web_processes import REST, free_port, running
+from tests.integration.web_processes import REST, running
+from tests.ports import free_port
 from web.listing import KEEP_SECONDS
 from workers.documents import MAX_SECONDS, Document, document_id, series_hash
 from workers.rollup import open_time

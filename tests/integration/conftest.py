@@ -10,7 +10,8 @@ import redis
 
 from tests.integration.bridge_bench import BridgeBench, serve_actors, topics_for
 from tests.integration.programs import REDIS_DATABASE, Programs
-from tests.integration.web_processes import REST, free_port, running
+from tests.integration.web_processes import REST, running
+from tests.ports import free_port
 from workers.settings import Settings
 from workers.store import CandleStore, make_store
 

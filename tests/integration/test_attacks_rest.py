@@ -26,7 +26,8 @@ from tests.integration.attackers import (
     status,
     traces,
 )
-from tests.integration.web_processes import REST, free_port, running, wait_until
+from tests.integration.web_processes import REST, running, wait_until
+from tests.ports import free_port
 from workers.store import CandleStore
 
 MIB = 1024 * 1024

@@ -20,7 +20,7 @@ from tests.chaos.proxy import Mode, Proxies
 from tests.conftest import make_candle
 from tests.integration.bridge_bench import BridgeBench, topics_for, wait_until
 from tests.integration.programs import ROOT, Programs, lives, workers_command
-from tests.integration.web_processes import free_port
+from tests.ports import free_port
 from workers.broker import make_broker
 
 

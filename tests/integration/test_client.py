@@ -19,7 +19,8 @@ from ingest.candle import Candle, Interval, State
 from ingest.codec import encode_candle
 from tests.conftest import make_candle, minute
 from tests.integration.test_ws import Publisher, client, publisher  # noqa: F401
-from tests.integration.web_processes import REST, ROOT, WS, free_port, running
+from tests.integration.web_processes import REST, ROOT, WS, running
+from tests.ports import free_port
 from web.client import AsyncClient, Client, Refused, Unavailable, candles, pairs, stream
 from web.client.finals import SETTLE_SECONDS
 from workers.live import LiveSide

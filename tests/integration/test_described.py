@@ -14,7 +14,8 @@ import redis
 from ingest.codec import encode_event
 from ingest.events import EventKind, FeedEvent, FeedState
 from tests.conftest import make_candle
-from tests.integration.web_processes import REST, ROOT, free_port, running
+from tests.integration.web_processes import REST, ROOT, running
+from tests.ports import free_port
 from web.endpoints import ENDPOINTS
 from workers.live import FEEDS
 from workers.store import CandleStore

@@ -28,7 +28,8 @@ from tests.conftest import make_candle
 from tests.integration.commands import ROOT, Ended, run, run_on_terminal
 from tests.integration.kafka_log import empty_topics
 from tests.integration.tcp_forwarder import Forwarder
-from tests.integration.web_processes import REST, WS, free_port, running, wait_until
+from tests.integration.web_processes import REST, WS, running, wait_until
+from tests.ports import free_port
 from workers.broker import NAMESPACE
 from workers.dead_letters import DeadLetters
 from workers.doctor.bridges import find_in_bridges

@@ -30,7 +30,8 @@ from tests.integration.documented import (
     shape,
     shown_candles,
 )
-from tests.integration.web_processes import REST, WS, free_port, running
+from tests.integration.web_processes import REST, WS, running
+from tests.ports import free_port
 from web.endpoints import ENDPOINTS
 from workers.live import FEEDS, LiveSide
 from workers.settings import Settings

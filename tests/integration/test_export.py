@@ -22,7 +22,8 @@ from tests.conftest import make_candle, minute
 from tests.integration.commands import run_on_terminal
 from tests.integration.exports import candles_held, end_export, export, exporting, pages_asked, store_quickly
 from tests.integration.tcp_forwarder import Forwarder
-from tests.integration.web_processes import ROOT, free_port, wait_until
+from tests.integration.web_processes import ROOT, wait_until
+from tests.ports import free_port
 from web.answers import CANDLE_COLUMNS
 from web.client import Client
 from web.terminal import layouts

@@ -23,17 +23,12 @@ from ingest.events import EventKind, FeedEvent, FeedState
 from ingest.revision import time_us_of
 from ingest.simulator.clock import MarketClock
 from tests.integration.kafka_log import candles_of, empty_topics, events_of, wait_until
+from tests.ports import free_port
 
 PAIRS = ("BTC-USD", "ETH-USD")
 STOP_SECONDS = 15
 
 Values = tuple[Decimal, ...]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -15,7 +15,7 @@ from ingest.revision import rank_of
 from tests.conftest import make_candle
 from tests.integration.bridge_bench import BridgeBench, fold, wait_until
 from tests.integration.programs import Programs, workers_command
-from tests.integration.web_processes import free_port
+from tests.ports import free_port
 from workers.broker import make_broker
 from workers.policies import PERSIST, ROLLUP
 from workers.rollup import LEVELS

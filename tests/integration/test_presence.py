@@ -18,7 +18,7 @@ from tests.conftest import make_candle
 from tests.integration.bridge_bench import wait_until
 from tests.integration.programs import Programs, workers_command
 from tests.integration.tcp_forwarder import Forwarder
-from tests.integration.web_processes import free_port
+from tests.ports import free_port
 from workers import presence
 from workers.presence import FORGOTTEN_AFTER_MS, PROGRAMS, Presence, Program, read_programs, redis_now_ms
 

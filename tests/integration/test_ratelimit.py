@@ -8,7 +8,8 @@ import httpx
 import pytest
 import redis
 
-from tests.integration.web_processes import REST, free_port, running
+from tests.integration.web_processes import REST, running
+from tests.ports import free_port
 from web.ratelimit import KEY_PREFIX
 
 

@@ -19,7 +19,8 @@ import redis
 from ingest.codec import encode_event
 from ingest.events import EventKind, FeedEvent, FeedState
 from tests.conftest import make_candle, minute
-from tests.integration.web_processes import REST, ROOT, free_port, running, wait_until
+from tests.integration.web_processes import REST, ROOT, running, wait_until
+from tests.ports import free_port
 from workers.live import FEEDS
 from workers.store import CandleStore
 

@@ -25,6 +25,7 @@ from ingest.simulator import Simulator, simulate
 from ingest.simulator.blockchain import ORIGIN, PATH
 from ingest.simulator.listing import pairs
 from ingest.simulator.market import MINUTE_MS, candle
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -265,12 +266,6 @@ async def test_a_dropped_connection_ends_without_a_handshake(make_settings: Make
         with pytest.raises(ConnectionClosedError) as end:
             await client.read_until(lambda _: False)
         assert end.value.rcvd is None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def listening(port: int) -> None:

@@ -12,7 +12,8 @@ from decimal import Decimal
 from ingest.candle import Candle, Interval, State
 from tests.integration.test_client import Servers, environment, servers  # noqa: F401
 from tests.integration.test_ws import Publisher, client, publisher  # noqa: F401
-from tests.integration.web_processes import ROOT, free_port
+from tests.integration.web_processes import ROOT
+from tests.ports import free_port
 from workers.store import CandleStore
 
 SECONDS = 60.0

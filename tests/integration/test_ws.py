@@ -22,7 +22,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from ingest.candle import Candle, Interval, State
 from ingest.codec import encode_candle
 from tests.conftest import make_candle
-from tests.integration.web_processes import ROOT, WS, free_port, running, wait_until
+from tests.integration.web_processes import ROOT, WS, running, wait_until
+from tests.ports import free_port
 from workers.live import LiveSide, candles_channel, candles_key
 from workers.settings import Settings
 from workers.store import CandleStore, make_store

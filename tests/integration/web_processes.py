@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,12 +14,6 @@ import httpx
 ROOT = Path(__file__).parents[2]
 REST = [sys.executable, "-m", "gunicorn", "web.api:app"]
 WS = [sys.executable, "-m", "web.ws"]
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,13 +14,9 @@ import pytest
 from deploy.native import program_logs, troubles
 from deploy.native.stack import Stack
 from deploy.native.troubles import Trouble
+from tests.ports import free_port
 
 PAIRS = ("FOO-BAR", "BAR-FOO")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager
