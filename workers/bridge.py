@@ -117,7 +117,8 @@ class Bridge:
                     self._turn()
                 except (TopicReplaced, ConsumerStalled) as error:
                     # A consumer knows partitions by their topic's name, takes the leader epoch 0 of a new one for
-                    # outdated, and waits for another for ever (librdkafka 2.16, its issue 4898).
+                    # outdated, and waits for another for ever (librdkafka 2.16, its issue 4898). Of why it stalls
+                    # otherwise nothing is known here.
                     logger.warning("beginning with a fresh consumer", extra={"reason": str(error)})
                     metrics.BRIDGE_FRESH_CONSUMERS.labels(self._policy.name).inc()
                     self._stall.replaced(stalled=isinstance(error, ConsumerStalled))
@@ -164,7 +165,7 @@ class Bridge:
         read = () if self._backpressure.paused else self._assigned
         positions = {(each.topic, each.partition): each.position for each in read if each.position is not None}
         if stalled := self._stall.stalled(positions):
-            raise ConsumerStalled(" ".join(f"{topic}/{partition}" for topic, partition in sorted(stalled)))
+            raise ConsumerStalled(names(each for each in self._assigned if (each.topic, each.partition) in stalled))
 
     def _is_held_up(self) -> bool:
         """Whether records wait for a completion, which must come soon; one that does not is no reason to hurry."""

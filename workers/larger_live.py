@@ -203,11 +203,13 @@ class Partition:
 
     def _make_room(self, wanted: Set[Series]) -> bool:
         """Whether so many towers may be held, perhaps without those that are idle: these are loaded once more."""
-        if len(self._towers.keys() | wanted) <= MAX_TOWERS:
+        # Only what is new is looked at: this is asked with every batch.
+        new = wanted - self._towers.keys()
+        if len(self._towers) + len(new) <= MAX_TOWERS:
             return True
         busy = wanted | self._owed.keys() | self._behind.keys()
         self._towers = {series: tower for series, tower in self._towers.items() if series in busy}
-        return len(self._towers.keys() | wanted) <= max(MAX_TOWERS, len(wanted))
+        return len(self._towers) + len(new) <= max(MAX_TOWERS, len(wanted))
 
 
 _lock = threading.Lock()

@@ -22,7 +22,7 @@ class Rest:
 
     async def page(self, paging: Paging) -> list[Candle]:
         self.asked.append(paging.parameters())
-        return paging.take(b"[]")
+        return paging.take(b'{"page":null,"next":null,"as_of":0,"candles":[]}')
 
 
 class Told(Inbox):
@@ -46,6 +46,8 @@ async def follow(happens: Callable[[EveryVersion], None], rest: Rest) -> list[Ca
     for _ in range(20):  # turns of the loop, in which it does what it can
         await asyncio.sleep(0)
     running.cancel()
+    with pytest.raises(asyncio.CancelledError):  # and nothing else went wrong in it
+        await running
     return told.candles
 
 
